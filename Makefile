@@ -1,0 +1,36 @@
+# make run: a terminal chat in under two minutes on a machine with git, make and python3 (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: run test test-long check bench lock format
+.DEFAULT_GOAL := run
+
+.venv: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("mailbell needs Python 3.11 or newer, found " + sys.version.split()[0] + ": set PYTHON=/path/to/python3")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch .venv
+
+run: .venv
+	@$(BIN)/python -m bot
+
+test: .venv
+	$(BIN)/python -m pytest
+
+test-long: .venv
+	$(BIN)/python -m pytest -m long
+
+check: .venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv
+	$(BIN)/python -m benchmarks
+
+# One lock for running, testing and checking; uv is used for this target alone.
+lock:
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet --python-version 3.11 --extra dev pyproject.toml -o requirements.txt
