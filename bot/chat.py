@@ -39,7 +39,7 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Button:
-    """A button under a message. `action` is a command line such as "show k7m2qx"; at most 64 bytes of UTF-8."""
+    """A button under a message. `action` is a command line, "show k7m2qx": at most 64 bytes of UTF-8."""
 
     text: str
     action: str
@@ -61,8 +61,8 @@ class Reply:
 
     title: str = ""
     lines: tuple[str, ...] = ()
-    # Label and value pairs that a person copies: shown as code, never as a link, previews off. An unfurler that
-    # fetches a tracked URL makes a false hit.
+    # Label and value pairs that a person copies: shown as code, never as a link, previews off. An unfurler
+    # that fetches a tracked URL makes a false hit.
     copyable: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()  # label and address of our own pages, clickable
     buttons: tuple[tuple[Button, ...], ...] = ()  # rows
