@@ -1,7 +1,7 @@
 """The shapes of the one registry of commands; the commands themselves stand in the files beside it.
 
-COMMANDS (in bot/commands/__init__.py) drives Slack, Telegram, the console, every help text, the Slack manifest,
-Telegram's menu and the README's table.
+COMMANDS (in bot/commands/__init__.py) drives Slack, Telegram, the console, every help text, the Slack
+manifest, Telegram's menu and the README's table.
 """
 
 from __future__ import annotations
