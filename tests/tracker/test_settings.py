@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.settings import Settings, SettingsError, load
+
+PUBLIC = {"BASE_URL": "https://mail.acme.com", "SECRET_KEY": "k" * 32}
+
+
+def faults(environment: dict[str, str], directory: Path) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(environment, directory)
+    return caught.value.lines
+
+
+def test_a_trial_needs_no_setting_at_all(tmp_path):
+    settings = load({}, tmp_path)
+    assert settings.public_url == "http://localhost:8080"
+    assert settings.is_trial
+    assert settings.listen_host == "127.0.0.1"
+    assert settings.database.path == Path("data/mailbell.db")
+    assert not settings.has_chats
+
+
+def test_a_public_instance_listens_everywhere(tmp_path):
+    settings = load({**PUBLIC, "BASE_URL": "https://mail.acme.com/"}, tmp_path)
+    assert settings.public_url == "https://mail.acme.com"
+    assert not settings.is_trial
+    assert settings.listen_host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[::1]:9", "http://a.localhost"])
+def test_loopback_addresses_are_a_trial(url, tmp_path):
+    assert load({"BASE_URL": url}, tmp_path).is_trial
+
+
+def test_a_public_instance_without_a_key_is_refused_with_the_remedy(tmp_path):
+    (line,) = faults({"BASE_URL": "https://mail.acme.com"}, tmp_path)
+    assert line.startswith("SECRET_KEY: is empty while BASE_URL is https://mail.acme.com; put 32")
+
+
+def test_everything_wrong_is_told_at_once(tmp_path):
+    lines = faults(
+        {
+            "PORT": "eighty",
+            "LOG_LEVEL": "loud",
+            "RETENTION_DAYS": "0",
+            "DATABASE_URL": "mysql://root:hunter2@db/x",
+            "SLACK_BOT_TOKEN": "xoxb-1",
+            "TRUSTED_PROXIES": "10.0.0.0/8, nonsense",
+            "TLS_CERT": "cert.pem",
+        },
+        tmp_path,
+    )
+    assert {line.partition(":")[0] for line in lines} == {
+        "PORT",
+        "LOG_LEVEL",
+        "RETENTION_DAYS",
+        "DATABASE_URL",
+        "SLACK_BOT_TOKEN",
+        "TRUSTED_PROXIES",
+        "TLS_CERT",
+    }
+    assert "PORT: 'eighty' cannot be used; put a whole number" in lines
+    assert not any("hunter2" in line or "xoxb" in line for line in lines)
+
+
+def test_the_environment_wins_over_the_file(tmp_path):
+    (tmp_path / ".env").write_text("PORT=9000\nARM_AFTER_SECONDS=5\n")
+    settings = load({"PORT": "9001"}, tmp_path)
+    assert (settings.port, settings.arm_after_seconds) == (9001, 5)
+
+
+def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_name(tmp_path):
+    (tmp_path / ".env").write_text("BASE_ULR=http://localhost\n")
+    assert faults({}, tmp_path) == ["BASE_ULR: is no setting of mailbell (in .env); did you mean BASE_URL?"]
+
+
+def test_an_unknown_name_in_the_environment_is_somebody_elses(tmp_path):
+    assert load({"PATH": "/bin", "BASE_ULR": "x"}, tmp_path).is_trial
+
+
+def test_a_secret_can_come_from_a_file(tmp_path):
+    (tmp_path / "key").write_text("s" * 40 + "\n")
+    settings = load({"SECRET_KEY_FILE": str(tmp_path / "key")}, tmp_path)
+    assert settings.key == "s" * 40
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(tmp_path):
+    (line,) = faults({"METRICS_TOKEN_FILE": str(tmp_path / "none")}, tmp_path)
+    assert line.startswith("METRICS_TOKEN_FILE: ")
+    assert "No such file" in line
+
+
+def test_an_empty_port_switches_its_listener_off(tmp_path):
+    settings = load({"CAPTURE_PORT": "", "PORT": ""}, tmp_path)
+    assert settings.capture_port is None
+    assert settings.port is None
+
+
+def test_a_trial_makes_its_key_once_and_keeps_it_to_itself(tmp_path):
+    first = load({"DATA_DIR": str(tmp_path / "data")}, tmp_path)
+    again = load({"DATA_DIR": str(tmp_path / "data")}, tmp_path)
+    assert len(first.key) == 64
+    assert first.key == again.key
+    assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_secrets_do_not_show_in_a_printed_settings_object(tmp_path):
+    settings = load({**PUBLIC, "TELEGRAM_BOT_TOKEN": "123:abc"}, tmp_path)
+    assert "123:abc" not in repr(settings)
+    assert PUBLIC["SECRET_KEY"] not in repr(settings)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([name.upper() for name in Settings.model_fields]), st.text(max_size=40), max_size=6
+    )
+)
+def test_no_value_whatever_raises_anything_but_a_settings_error(tmp_path_factory, environment):
+    lines: list[str] = []
+    try:
+        load(environment, tmp_path_factory.getbasetemp())
+    except SettingsError as error:
+        lines = error.lines
+    assert all(line.split(":")[0].isupper() for line in lines)
