@@ -699,4 +699,14 @@ class Migration(migrations.Migration):
             'CREATE INDEX "idx_hit_unjudged" ON "hit" ("id") WHERE "judged_at" IS NULL',
             'DROP INDEX "idx_hit_unjudged"',
         ),
+        # The outbox: corrections that wait, and what rang lately in one chat.
+        ops.RunSQL(
+            'CREATE INDEX "idx_alert_fix" ON "alert" ("destination_id") WHERE "fix_text" IS NOT NULL',
+            'DROP INDEX "idx_alert_fix"',
+        ),
+        ops.RunSQL(
+            'CREATE INDEX "idx_alert_rung" ON "alert" ("destination_id", "sent_at") '
+            'WHERE "sent_at" IS NOT NULL',
+            'DROP INDEX "idx_alert_rung"',
+        ),
     ]
