@@ -26,7 +26,7 @@ def plural(number: int, noun: str, nouns: str | None = None) -> str:
 
 
 def duration(length: dt.timedelta | float) -> str:
-    """Such as "3 minutes", "an hour", "2 days"; seconds or a timedelta. What is negative counts as nothing."""
+    """Such as "3 minutes", "an hour"; of seconds or a timedelta. What is negative counts as nothing."""
     if not isinstance(length, dt.timedelta):
         length = dt.timedelta(seconds=length)
     return humanize.naturaldelta(max(length, dt.timedelta()))

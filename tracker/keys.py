@@ -24,6 +24,16 @@ def new_code(length: int = 6) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+def derived_code(key: str, purpose: str, text: str, length: int = 12) -> str:
+    """A code in the same letters that always comes out the same for key, purpose and text."""
+    number = int(keyed_hash(key, purpose, text, 32), 16)
+    letters = []
+    for _ in range(length):
+        number, index = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[index])
+    return "".join(letters)
+
+
 def keyed_hash(key: str, purpose: str, text: str, size: int = 16) -> str:
     """Hex BLAKE2b of `text` under the key and purpose; `size` in bytes."""
     secret = hashlib.blake2b(key.encode(), digest_size=32, person=purpose.encode()[:16]).digest()
