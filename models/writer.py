@@ -11,6 +11,8 @@ models and `database.atomically`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
 
@@ -31,6 +33,13 @@ class RawHit(NamedTuple):
     network_label: str | None
     device: str | None
     headers: str | None  # JSON, or null
+    kind: str | None = None  # what was asked for, open or click; a token of the other kind falls out
+
+
+@lru_cache(maxsize=4096)
+def agent_id(text: str) -> int:
+    """Agent.id of a user agent: 63 bits of its BLAKE2, so that recording needs no look-up."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big") >> 1
 
 
 class Statement(NamedTuple):

@@ -1,0 +1,145 @@
+"""What is known of a request at arrival, worked out so that nothing full is ever stored.
+
+Pure: the web handlers (tracker/web) call it with plain strings, the copy page uses the same device hash. It
+never resolves names, never touches the network, and never fails on anything a stranger sends: a pixel is
+always answered.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from models.columns import clean_text
+from tracker.keys import keyed_hash
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+AGENT_LENGTH = 500
+# The first of these that is sent says why a page is loaded before anybody looks at it.
+PURPOSE_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+# Kept as they are, cut; they tell browsers from libraries. Languages are only noted as being there.
+_KEPT_HEADERS = ("accept", "sec-fetch-dest", "sec-fetch-mode")
+# Exchange Online Protection: learn.microsoft.com, "Microsoft 365 URLs and IP address ranges", id 10.
+_LABELS = tuple(
+    (ipaddress.ip_network(network), "exchange-online-protection")
+    for network in ("40.92.0.0/15", "40.107.0.0/16", "52.100.0.0/14", "104.47.0.0/17")
+)
+
+
+class Origin(NamedTuple):
+    """Where a request came from, in the only form that is stored."""
+
+    network: str | None  # "203.0.113.0/24", "2001:db8:1::/48"
+    label: str | None  # a known network's name, from the full address
+    device: str | None  # keyed hash of full address and user agent
+
+
+def parse_address(text: str) -> Address | None:
+    """An address as proxies write it: with a port, brackets, a zone or quotes; None for anything else."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def client_address(peer: str | None, forwarded: Sequence[str], proxies: Sequence[Network]) -> str | None:
+    """The client's full address: the peer, or what a trusted proxy says in X-Forwarded-For.
+
+    `forwarded` holds the header's values in order. They are walked from right to left past trusted networks,
+    so that what a client wrote itself is never believed; garbage is passed over.
+    """
+    address = parse_address(peer or "")
+    if address is None:
+        return None
+    if not (forwarded and _within(address, proxies)):
+        return str(address)
+    for part in reversed(",".join(forwarded).split(",")[-50:]):
+        hop = parse_address(part)
+        if hop is not None:
+            address = hop
+            if not _within(hop, proxies):
+                break
+    return str(address)
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+def truncate(address: str) -> str | None:
+    """IPv4 to its /24, IPv6 to its /48: "203.0.113.0/24"; None for what is no address."""
+    parsed = parse_address(address)
+    if parsed is None:
+        return None
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
+
+
+def network_label(address: str) -> str | None:
+    """The name of a known network of the full address, or None."""
+    parsed = parse_address(address)
+    return next((label for network, label in _LABELS if parsed is not None and parsed in network), None)
+
+
+def clean_agent(agent: str | None) -> str | None:
+    """A user agent as stored: one line, storable, cut; None where there is none."""
+    if not agent:
+        return None
+    return " ".join(clean_text(agent, 4 * AGENT_LENGTH).split())[:AGENT_LENGTH] or None
+
+
+@lru_cache(maxsize=8192)
+def device_of(key: str, address: str | None, agent: str | None) -> str | None:
+    """Keyed hash of a full address and a cleaned user agent: 32 hex digits, None without an address."""
+    return keyed_hash(key, "device", f"{address}|{agent or ''}") if address else None
+
+
+@lru_cache(maxsize=8192)
+def origin_of(key: str, address: str | None, agent: str | None) -> Origin:
+    """What is stored in place of the full `address`; `agent` is already cleaned."""
+    if address is None:
+        return Origin(None, None, None)
+    return Origin(truncate(address), network_label(address), device_of(key, address, agent))
+
+
+def purpose_of(headers: Mapping[str, str]) -> str | None:
+    """What the request says it is for ("prefetch", "preview"…), cut to 40 characters."""
+    for name in PURPOSE_HEADERS:
+        value = headers.get(name)
+        if value:
+            return clean_text(value, 40).strip().lower() or None
+    return None
+
+
+def kept_headers(headers: Mapping[str, str]) -> str | None:
+    """The few other headers worth keeping, as JSON; None when there are none.
+
+    Of a Referer only the origin stays: the rest of it may name a mailbox.
+    """
+    kept = {name: clean_text(headers[name], 80) for name in _KEPT_HEADERS if name in headers}
+    if "accept-language" in headers:
+        kept["accept-language"] = "yes"
+    referer = _origin_only(headers.get("referer", ""))
+    if referer:
+        kept["referer"] = referer
+    return json.dumps(kept, separators=(",", ":")) if kept else None
+
+
+def _origin_only(referer: str) -> str | None:
+    try:
+        parts = urlsplit(referer)
+        host = parts.hostname
+    except ValueError:
+        return None
+    return clean_text(f"{parts.scheme}://{host}", 80) if host and parts.scheme in ("http", "https") else None
