@@ -33,6 +33,8 @@ class Question:
     hint: str = ""
     required: bool = True
     multiline: bool = False
+    check: Callable[[str], str | None] | None = None  # what is wrong with an answer, in words
+    typed: Callable[[str], str] | None = None  # the answer as it stands in a command line
 
 
 class CommandError(Exception):
@@ -54,3 +56,4 @@ class Command:
     examples: tuple[str, ...] = ()
     form: tuple[Question, ...] = ()  # asked when the verb comes with nothing
     hidden: bool = False  # not in menus and tables
+    personal: bool = False  # its answers go to the private chat even from a group that is a destination
