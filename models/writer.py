@@ -15,6 +15,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
+Done = Callable[[Exception | None], None]
+
 
 class WriterDownError(Exception):
     """The database refused or did not answer; nothing of the call was stored. Try again later."""
@@ -58,7 +60,7 @@ class Writer(Protocol):
         """Commits what is queued, then closes."""
         ...
 
-    def record(self, hit: RawHit, done: Callable[[Exception | None], None]) -> None:
+    def record(self, hit: RawHit, done: Done) -> None:
         """Queues a hit. In the event loop, `done(None)` follows its commit, `done(error)` a failed one.
 
         Unknown tokens, and links that no longer record, fall out in the insert itself, silently; a uid that
