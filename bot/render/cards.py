@@ -1,0 +1,138 @@
+"""The card: the standing message about one mail, a row for each recipient.
+
+Its text only changes with events, never with the time that passes: what is rendered again without news must
+come out the same, since `fingerprint` decides whether the chat is asked to edit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+
+from bot.chat import Button, Kind, Reply
+from bot.words import one_line, plural, quoted
+from models import Link, Message, Recipient
+from tracker.insights.snapshot import Snapshot
+
+MOST_ROWS = 20  # recipients on one card; the rest is in `show`
+MOST_LINKS = 5
+
+
+def card(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None = None) -> Reply:
+    """The card of a mail; `zone` is the account's own, and without it no clock times are shown."""
+    message = snapshot.message
+    lines = [*_summary(snapshot, now, zone), *_rows(snapshot, now, zone), *_clicked(snapshot.links)]
+    return Reply(
+        title=f"{quoted(message.subject)} ({message.code})",
+        lines=tuple(lines),
+        buttons=((Button("Details", f"show {message.code}"), Button("Mute", f"mute {message.code}")),),
+        kind=Kind.CARD,
+        data={"message": message.code},
+    )
+
+
+def fingerprint(reply: Reply) -> str:
+    """What a chat shows of `reply`, in 32 characters: equal ones need no edit."""
+    seen = repr((reply.text, reply.buttons))
+    return hashlib.blake2b(seen.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _summary(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None) -> list[str]:
+    """The line for what belongs to no single recipient: a shared pixel, or a mail to nobody we know."""
+    message, people = snapshot.message, snapshot.recipients
+    if message.mode == "off":
+        return ["not tracked"]
+    if not snapshot.shares_pixel:
+        return []
+    # The mail's counters are sums: what no recipient accounts for came through the shared tokens.
+    opens = message.opens - sum(one.opens for one in people)
+    clicks = message.clicks - sum(one.clicks for one in people)
+    states = _opened(opens, clicks, message.last_open_at, now, zone)
+    if not states:
+        states = [_nothing_yet(message)]
+    said = " · ".join(states)
+    return [f"someone of {len(people)}: {said}" if people else said]
+
+
+def _rows(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None) -> list[str]:
+    people = snapshot.recipients
+    shown = people
+    if len(people) > MOST_ROWS:
+        # Whoever did something comes first; the order of the To line otherwise.
+        shown = tuple(sorted(people, key=_newest, reverse=True)[:MOST_ROWS])
+    rows = [_row(one, snapshot, now, zone) for one in shown]
+    if len(people) > len(shown):
+        rows.append(f"and {plural(len(people) - len(shown), 'recipient')} more: show {snapshot.message.code}")
+    return rows
+
+
+def _row(recipient: Recipient, snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None) -> str:
+    message = snapshot.message
+    states = [word for word, holds in _steps(recipient, message, now) if holds]
+    states += _opened(recipient.opens, recipient.clicks, recipient.last_open_at, now, zone)
+    if recipient.replied_at:
+        states.append("replied")
+    if recipient.opted_out_at:
+        states.append("opted out")
+    tracked_alone = not snapshot.shares_pixel and message.mode != "off"
+    settled = recipient.opens or recipient.clicks or recipient.replied_at or recipient.bounced_at
+    if tracked_alone and not settled and not recipient.loaded_at and not recipient.opted_out_at:
+        states.append(_nothing_yet(message))
+    return ": ".join(filter(None, (one_line(recipient.address, 64), " · ".join(states))))
+
+
+def _steps(recipient: Recipient, message: Message, now: dt.datetime) -> tuple[tuple[str, bool], ...]:
+    """What happened before anybody looked, in order."""
+    bounced = recipient.bounced_at is not None
+    told = message.armed_at or message.captured_at or message.handed_over_at or recipient.handed_over_at
+    left = told is not None or message.arms_at <= now
+    return (
+        ("sent", left and not bounced),
+        ("did not arrive", bounced),
+        ("loaded by Apple", recipient.loaded_at is not None),
+    )
+
+
+def _opened(
+    opens: int, clicks: int, last: dt.datetime | None, now: dt.datetime, zone: dt.tzinfo | None
+) -> list[str]:
+    """A click opens, even where no open was seen; the count of opens stays what it is."""
+    states = []
+    if opens > 0:
+        when = f" (last {_stamp(last, now, zone)})" if last and zone else ""
+        states.append(f"opened ×{opens}{when}")
+    elif clicks > 0:
+        states.append("opened")
+    if clicks > 0:
+        states.append("clicked" if clicks == 1 else f"clicked ×{clicks}")
+    return states
+
+
+def _stamp(at: dt.datetime, now: dt.datetime, zone: dt.tzinfo) -> str:
+    """A time that reads the same tomorrow: no "today"."""
+    here = at.astimezone(zone)
+    year = "" if here.year == now.astimezone(zone).year else f" {here.year}"
+    return f"{here:%a} {here.day} {here:%b}{year} {here:%H:%M}"
+
+
+def _nothing_yet(message: Message) -> str:
+    return "clicks only, none seen" if message.mode == "clicks" else "no open seen"
+
+
+def _newest(recipient: Recipient) -> int:
+    moments = (recipient.last_open_at, recipient.last_click_at, recipient.replied_at, recipient.bounced_at)
+    return max((int(one.timestamp()) for one in moments if one), default=0)
+
+
+def _clicked(links: tuple[Link, ...]) -> list[str]:
+    """Which links were clicked, where there are several to tell apart."""
+    counts: dict[str, int] = {}
+    for link in links:
+        if link.kind == "click":
+            label = one_line(link.label or "a link", 48)
+            counts[label] = counts.get(label, 0) + link.counted
+    clicked = [f"{label} ×{count}" for label, count in counts.items() if count]
+    if not clicked or len(counts) < 2:
+        return []
+    more = f" and {len(clicked) - MOST_LINKS} more" if len(clicked) > MOST_LINKS else ""
+    return ["clicked: " + ", ".join(clicked[:MOST_LINKS]) + more]

@@ -1,0 +1,75 @@
+"""Many rings in one message: each is named, the same thing again and again on one line.
+
+A digest too long for a chat is cut into parts; every part knows which rings it names, so that each is marked
+only after its own part was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.chat import Kind, Reply
+from bot.render.rings import Ring, sentence
+from bot.words import nth_time, plural
+
+DIGEST_LIMIT = 3000  # characters: what the strictest chat takes in one section
+
+
+@dataclass(frozen=True)
+class Part:
+    """One message of a digest, and the positions of the rings it names."""
+
+    reply: Reply
+    named: tuple[int, ...]
+
+
+def digests(rings: Sequence[Ring], limit: int = DIGEST_LIMIT) -> list[Part]:
+    """The messages that name all of `rings`, each at most `limit` characters long."""
+    parts: list[Part] = []
+    lines: list[tuple[str, tuple[int, ...]]] = []
+    room = limit - len(_title(len(rings)))
+    for line, named in _lines(rings):
+        if lines and sum(len(text) + 1 for text, _ in lines) + len(line) + 1 > room:
+            parts.append(_part(rings, lines))
+            lines = []
+        lines.append((line[:room], named))
+    return [*parts, _part(rings, lines)] if lines else parts
+
+
+def _title(count: int) -> str:
+    return f"{plural(count, 'more ring')}, in one message because there are so many:"
+
+
+def _part(rings: Sequence[Ring], lines: list[tuple[str, tuple[int, ...]]]) -> Part:
+    named = tuple(sorted(position for _, positions in lines for position in positions))
+    reply = Reply(
+        title=_title(len(named)),
+        lines=tuple(text for text, _ in lines),
+        kind=Kind.DIGEST,
+        data={"alerts": [rings[position].data for position in named]},
+    )
+    return Part(reply, named)
+
+
+def _lines(rings: Sequence[Ring]) -> list[tuple[str, tuple[int, ...]]]:
+    """One line for each thing that happened, in the order of its first time."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for position, one in enumerate(rings):
+        text = one.fixed or sentence(one)
+        # What was corrected, and what has no count, stands alone.
+        alone = position if one.fixed or not one.ordinal else None
+        groups.setdefault((one.code, one.event, text, alone), []).append(position)
+    return [(_line(rings, positions), tuple(positions)) for positions in groups.values()]
+
+
+def _line(rings: Sequence[Ring], positions: list[int]) -> str:
+    first = rings[positions[0]]
+    if first.fixed:
+        return first.fixed
+    ordinals = [rings[position].ordinal or 1 for position in positions]
+    low, high = min(ordinals), max(ordinals)
+    if first.event not in ("open", "click") or high == 1:
+        return sentence(first)
+    times = nth_time(high) if low == high else f"{nth_time(low).removesuffix(' time')} to {nth_time(high)}"
+    return f"{sentence(first)} ({times})"

@@ -1,0 +1,139 @@
+"""The audible messages: "Q3 proposal" was opened by ana@acme.com (2nd time).
+
+The first line says what happened, the second what else is known. Everything from outside (subjects,
+addresses, labels) is one harmless line; each chat escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.chat import Button, Kind, Reply
+from bot.words import duration, nth_time, one_line, plural, quoted
+
+MOST_ACTION = 64  # bytes of a button's action
+
+
+@dataclass(frozen=True)
+class Ring:
+    """One alert with what its text needs from other rows."""
+
+    event: str  # open | click | hot | revived | reply | bounce | notice
+    code: str | None = None  # of the mail; a notice may have none
+    subject: str = ""
+    recipient: str | None = None  # address; None where several share the pixel or link
+    ordinal: int | None = None
+    label: str | None = None  # of the clicked link: "acme.com/deck"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The console's machine-readable part."""
+        return {
+            "event": self.event,
+            "recipient": self.recipient,
+            "count": self.ordinal,
+            "message": self.code,
+        }
+
+    @property
+    def fixed(self) -> str | None:
+        """What this ring was corrected to, after it rang."""
+        text = self.facts.get("fixed")
+        return one_line(str(text), 300) if text else None
+
+
+def ring(one: Ring) -> Reply:
+    """The audible message of one alert."""
+    times = f" ({nth_time(one.ordinal)})" if one.ordinal and one.ordinal > 1 and _counts(one) else ""
+    known = _known(one)
+    return Reply(
+        title=sentence(one) + times,
+        lines=(known,) if known else (),
+        buttons=_buttons(one),
+        kind=Kind.ALERT,
+        data=one.data,
+    )
+
+
+def correction(one: Ring, text: str) -> Reply:
+    """What replaces a ring that was judged anew; `text` says what it was instead."""
+    return Reply(
+        title=one_line(text, 300),
+        buttons=((Button("Details", f"show {one.code}"),),) if one.code else (),
+        kind=Kind.ALERT,
+        data={**one.data, "corrected": True},
+    )
+
+
+def plain(reply: Reply) -> Reply:
+    """The same words without anything a platform could refuse: one text, no buttons, no links."""
+    return Reply(title=one_line(reply.text, 500), kind=reply.kind, private=reply.private, data=reply.data)
+
+
+def sentence(one: Ring) -> str:
+    """What happened, in one line, without the count."""
+    mail, who = quoted(one.subject), _who(one)
+    if one.event == "open":
+        return f"{mail} was opened" + (f" by {who}" if who else "")
+    if one.event == "click":
+        return f"{mail}: {who or 'someone'} clicked {_label(one)}"
+    if one.event == "hot":
+        opens = plural(one.ordinal, "open") if one.ordinal else "several opens"
+        return f"{mail} is hot: {opens} by {who or 'someone'} within a day"
+    if one.event == "revived":
+        return f"{mail} is back: {who or 'someone'} opened it after {_silence(one)}"
+    if one.event == "reply":
+        return f"{who or 'Someone'} replied to {mail}"
+    if one.event == "bounce":
+        return f"{mail} did not reach {who or 'a recipient'}"
+    return _notice_text(one) or f"News about {mail}"
+
+
+def _counts(one: Ring) -> bool:
+    return one.event in ("open", "click")
+
+
+def _who(one: Ring) -> str:
+    return one_line(one.recipient or str(one.facts.get("who") or ""), 64)
+
+
+def _label(one: Ring) -> str:
+    return one_line(one.label or str(one.facts.get("label") or ""), 64) or "a link"
+
+
+def _silence(one: Ring) -> str:
+    days = one.facts.get("silent_days")
+    return f"{days} silent days" if isinstance(days, int) else "a long silence"
+
+
+def _notice_text(one: Ring) -> str:
+    return one_line(str(one.facts.get("text") or ""), 1000)
+
+
+def _known(one: Ring) -> str:
+    """The second line: how long after sending, with which client, through which proxy."""
+    facts = one.facts
+    parts = []
+    after = facts.get("after")
+    if isinstance(after, (int, float)) and _counts(one):
+        parts.append(f"{duration(after)} after sending")
+    if facts.get("via"):
+        parts.append(f"via {one_line(str(facts['via']), 40)}")
+    elif facts.get("client"):
+        parts.append(one_line(str(facts["client"]), 60))
+    if one.event == "bounce" and facts.get("why"):
+        parts.append(one_line(str(facts["why"]), 200))
+    return " · ".join(parts)
+
+
+def _buttons(one: Ring) -> tuple[tuple[Button, ...], ...]:
+    if one.code is None:
+        return ()
+    mute = [Button("Mute this mail", f"mute {one.code}"), Button("Mute 1 hour", f"mute {one.code} 1h")]
+    person = f"mute {one.recipient}"
+    if one.recipient and len(person.encode()) <= MOST_ACTION:
+        mute.append(Button("Mute this person", person))
+    return ((Button("Details", f"show {one.code}"),), tuple(mute))
