@@ -7,9 +7,11 @@ Migrations are in models/migrate.py: nothing here changes a schema.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,13 +29,17 @@ class DatabaseURLError(ValueError):
     """The DATABASE_URL cannot be used; the text says why and what to write instead."""
 
 
+class ServiceRunningError(Exception):
+    """Another process serves this SQLite database already; the text says what to do."""
+
+
 @dataclass(frozen=True)
 class DatabaseURL:
     """A parsed DATABASE_URL: a SQLite file, or PostgreSQL credentials in asyncpg's words."""
 
     engine: str  # sqlite | postgres
     path: Path | None = None
-    credentials: dict[str, Any] = field(default_factory=dict)
+    credentials: dict[str, Any] = field(default_factory=dict, repr=False)  # holds the password
 
     @property
     def is_sqlite(self) -> bool:
@@ -45,9 +51,14 @@ def parse_database_url(url: str) -> DatabaseURL:
 
     Raises DatabaseURLError with the remedy. The library's own parser misreads `sslmode` and encoded names.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise DatabaseURLError("write [ and ] in user name or password as %5B and %5D") from None
     if parts.scheme == "sqlite":
-        if parts.netloc or not parts.path.strip("/") or parts.query:
+        # sqlite::memory: and a path that ends in a slash name no file.
+        named = url.startswith("sqlite:///") and not parts.path.endswith("/")
+        if not named or parts.query or parts.fragment:
             raise DatabaseURLError("write sqlite:///relative/file.db or sqlite:////absolute/file.db")
         return DatabaseURL("sqlite", path=Path(unquote(parts.path[1:])))
     if parts.scheme in ("postgres", "postgresql"):
@@ -76,8 +87,7 @@ def _postgres_credentials(url: str) -> dict[str, Any]:
     modes = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
     if mode not in modes:
         raise DatabaseURLError(f"sslmode={mode} is unknown; use one of {', '.join(modes)}")
-    root = query.pop("sslrootcert", None)
-    credentials["ssl"] = ssl.create_default_context(cafile=root) if root else mode
+    credentials["ssl"] = _ssl(mode, query.pop("sslrootcert", None))
     if query.pop("pgbouncer", "") == "true":
         credentials["statement_cache_size"] = 0
     for ignored in ("application_name", "connect_timeout", "channel_binding", "target_session_attrs"):
@@ -85,6 +95,18 @@ def _postgres_credentials(url: str) -> dict[str, Any]:
     if query:
         raise DatabaseURLError(f"the option {next(iter(query))} is unknown; remove it")
     return credentials
+
+
+def _ssl(mode: str, root: str | None) -> ssl.SSLContext | str:
+    """The driver's `ssl`. As in libpq, a root certificate is checked, and the host only by verify-full."""
+    if root is None or mode in ("disable", "allow", "prefer"):
+        return mode
+    try:
+        context = ssl.create_default_context(cafile=None if root == "system" else root)
+    except (OSError, ssl.SSLError):
+        raise DatabaseURLError(f"sslrootcert={root} is no readable certificate file") from None
+    context.check_hostname = mode == "verify-full"
+    return context
 
 
 def tortoise_config(url: DatabaseURL, *, foreign_keys: bool = True, pool: int = 5) -> dict[str, Any]:
@@ -104,18 +126,25 @@ def tortoise_config(url: DatabaseURL, *, foreign_keys: bool = True, pool: int = 
         }
     else:
         sizes = {"minsize": 1, "maxsize": pool}
-        connection = {"engine": "tortoise.backends.asyncpg", "credentials": {**url.credentials, **sizes}}
+        connection = {"engine": "models.postgres", "credentials": {**url.credentials, **sizes}}
     app = {"models": ["models"], "default_connection": "default", "migrations": "models.migrations"}
     return {"connections": {"default": connection}, "apps": {"models": app}}
 
 
 @asynccontextmanager
 async def open_database(url: DatabaseURL) -> AsyncIterator[None]:
-    """The models work inside this block. The schema must be there already (models/migrate.py)."""
+    """The models work inside this block. The schema must be there already (models/migrate.py).
+
+    Leaving it waits for transactions that are still under way.
+    """
     await Tortoise.init(config=tortoise_config(url))
     try:
+        # Connect now: a reader cancelled while the library connects for it would keep a lock for ever.
+        await connections.get("default").execute_query("SELECT 1")
         yield
     finally:
+        here = asyncio.get_running_loop()
+        await asyncio.gather(*(one for one in _under_way if one.get_loop() is here), return_exceptions=True)
         await Tortoise.close_connections()
 
 
@@ -124,16 +153,59 @@ def is_sqlite() -> bool:
     return bool(connections.get("default").capabilities.dialect == "sqlite")
 
 
+_under_way: set[asyncio.Task[Any]] = set()
+
+
 async def atomically(work: Callable[[], Awaitable[T]]) -> T:
     """Runs `work()` in one transaction, to its end even when the caller is cancelled meanwhile.
 
-    A task cancelled while its transaction starts keeps the SQLite lock for ever (measured: 91 of 120 random
-    cancellations) and leaks a pool connection on PostgreSQL; so the transaction has a task of its own.
-    No network call and no create_task inside `work`.
+    So what the caller's user asked for happens wholly, whoever hangs up; the transaction has a task of its
+    own. (The library's own transactions, cancelled while they start, also keep the SQLite lock for ever:
+    models/sqlite.py.) No network call and no create_task inside `work`.
     """
 
     async def transaction() -> T:
         async with in_transaction():
             return await work()
 
-    return await asyncio.shield(asyncio.ensure_future(transaction()))
+    task = asyncio.ensure_future(transaction())
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+    return await asyncio.shield(task)
+
+
+def take_file_lock(path: Path) -> int | None:
+    """Locks `path` (made when missing) for this process: a descriptor to close, or None when it is taken.
+
+    The lock goes with the process, however it ends; the file stays, and means nothing by itself.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextmanager
+def hold_service_lock(path: Path) -> Iterator[None]:
+    """Inside this block no other service process can take the SQLite database at `path`.
+
+    Raises ServiceRunningError when one has it. Short commands (export, backup…) do not ask for it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.service.lock")
+    descriptor = take_file_lock(beside)
+    if descriptor is None:
+        owner = beside.read_text().strip() or "unknown"
+        raise ServiceRunningError(
+            f"another mailbell (process {owner}) serves {path}: stop it first, or use PostgreSQL, "
+            "which any number of processes can share"
+        )
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)

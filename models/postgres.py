@@ -1,0 +1,62 @@
+"""Tortoise's asyncpg client with transactions that always give their connection back to the pool.
+
+The library's own context keeps the connection for ever when its BEGIN fails or is cancelled; five such
+moments empty the pool and stop the process. Tortoise finds `client_class` through the engine name
+"models.postgres".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.backends.base.client import TransactionContextPooled
+from tortoise.connection import ConnectionToken, get_connections
+
+
+class _SafeContext(TransactionContextPooled):
+    _token: ConnectionToken | None = None
+
+    async def __aenter__(self) -> Any:
+        await self.ensure_connection()
+        client: Any = self.client
+        client._connection = await client._parent._pool.acquire()
+        try:
+            self._token = get_connections().set(self.connection_name, client)
+            await client.begin()
+        except BaseException:
+            await self._leave()
+            raise
+        return client
+
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        client: Any = self.client
+        try:
+            if not client._finalized:
+                if exc_type is None:
+                    await client.commit()
+                else:
+                    await client.rollback()
+        except asyncpg.InterfaceError:
+            # The connection went away under the transaction: of the two errors the first one counts.
+            if exc_type is None:
+                raise
+        finally:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """The pool rolls back what is still open on the connection, or replaces a broken one."""
+        if self._token is not None:
+            get_connections().reset(self._token)
+        client: Any = self.client
+        if client._parent._pool is not None:
+            await client._parent._pool.release(client._connection)  # goes on when cancelled
+
+
+class SafePostgresClient(AsyncpgDBClient):
+    def _in_transaction(self) -> _SafeContext:
+        return _SafeContext(TransactionWrapper(self), self._pool_init_lock)
+
+
+client_class = SafePostgresClient
