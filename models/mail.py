@@ -46,6 +46,8 @@ class Message(Model):
     last_event_at = Instant(null=True)  # newest counted event
     replied_at = Instant(null=True)
     closed_at = Instant(null=True)
+    # How often verdicts, or what they rest on, were written: two who judge one mail at once notice it here.
+    revision = fields.IntField(default=0, db_default=0)
     ring_opens = fields.CharField(max_length=12, null=True)  # overrides the account's policy
     ring_clicks = fields.CharField(max_length=12, null=True)
     muted = fields.BooleanField(default=False, db_default=False)

@@ -262,6 +262,7 @@ class Migration(migrations.Migration):
                 ("last_event_at", Instant(null=True, generated=False, unique=False)),
                 ("replied_at", Instant(null=True, generated=False, unique=False)),
                 ("closed_at", Instant(null=True, generated=False, unique=False)),
+                ("revision", fields.IntField(default=0, db_default=0)),
                 ("ring_opens", fields.CharField(null=True, max_length=12)),
                 ("ring_clicks", fields.CharField(null=True, max_length=12)),
                 ("muted", fields.BooleanField(default=False, db_default=False)),
@@ -698,6 +699,12 @@ class Migration(migrations.Migration):
         ops.RunSQL(
             'CREATE INDEX "idx_hit_unjudged" ON "hit" ("id") WHERE "judged_at" IS NULL',
             'DROP INDEX "idx_hit_unjudged"',
+        ),
+        # Counted views of one token by one device: what a repeated view folds into.
+        ops.RunSQL(
+            'CREATE INDEX "idx_hit_view" ON "hit" ("link_id", "agent_id", "network", "at") '
+            'WHERE "ordinal" IS NOT NULL',
+            'DROP INDEX "idx_hit_view"',
         ),
         # The outbox: corrections that wait, and what rang lately in one chat.
         ops.RunSQL(
