@@ -32,22 +32,27 @@ class FloodError(TelegramError):
 
 
 class AiohttpRequest(BaseRequest):
-    """One session, opened at the first request and closed by `shutdown`; usable again afterwards."""
+    """One session, opened at the first request; after `shutdown` nothing goes out until `initialize`."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_session", "_shut")
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._shut = False
 
     @property
     def read_timeout(self) -> float:
         return ANSWER_SECONDS
 
     async def initialize(self) -> None:
-        if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(auto_decompress=True)
+        self._shut = False
 
     async def shutdown(self) -> None:
+        self._shut = True
+        await self.reset()
+
+    async def reset(self) -> None:
+        """Drops every connection, also those that hang; the next request opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -55,9 +60,11 @@ class AiohttpRequest(BaseRequest):
     async def do_request(
         self, url: str, method: str, request_data: RequestData | None = None, *args: Any, **limits: Any
     ) -> tuple[int, bytes]:
-        """Status and body. Raises UnsentError, TimedOut, FloodError, NetworkError: never with the URL inside."""
-        await self.initialize()
-        assert self._session is not None
+        """Status and body. Raises UnsentError, TimedOut, FloodError, NetworkError: the URL never inside."""
+        if self._shut:
+            raise UnsentError("the chat is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
         answer_in = (args or (limits.get("read_timeout"),))[0]
         seconds = answer_in if isinstance(answer_in, int | float) else ANSWER_SECONDS
         if request_data is not None and request_data.contains_files:
