@@ -45,7 +45,7 @@ class HitInsert:
         self._known_since = 0.0
 
     def insert(self, connection: sqlite3.Connection, hits: Sequence[RawHit]) -> None:
-        """Raises what the database raises; a single row that can never be stored is dropped with a log line."""
+        """Raises what the database raises; a row that can never be stored is logged and dropped."""
         try:
             self._insert(connection, hits)
         except Exception as error:
