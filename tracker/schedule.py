@@ -1,0 +1,54 @@
+"""Everything that is done from time to time, on one screen, and what does it.
+
+`bot/process.py` runs it in the worker. A duty that fails is logged and comes again at its next time; one
+that runs while the process ends is let finish. Each must be safe to run in several processes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from tracker import retention
+from tracker.services import Services
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Duty:
+    name: str
+    seconds: float  # from the end of one run to the start of the next
+    work: Callable[[Services], Awaitable[object]]
+
+
+DUTIES: tuple[Duty, ...] = (Duty("retention", 6 * 3600, retention.enforce),)
+
+
+async def run_schedule(services: Services, duties: Sequence[Duty] = DUTIES) -> None:
+    """Runs every duty at once and then again and again, until cancelled; then waits for those under way."""
+    async with asyncio.TaskGroup() as group:
+        for duty in duties:
+            group.create_task(_repeat(services, duty), name=f"duty {duty.name}")
+
+
+async def _repeat(services: Services, duty: Duty) -> None:
+    while True:
+        run = asyncio.ensure_future(_run_once(services, duty))
+        try:
+            await asyncio.shield(run)
+        except asyncio.CancelledError:
+            await run
+            raise
+        await asyncio.sleep(duty.seconds)
+
+
+async def _run_once(services: Services, duty: Duty) -> None:
+    try:
+        result = await duty.work(services)
+    except Exception:
+        log.exception("duty %s failed; next try in %.0f s", duty.name, duty.seconds)
+    else:
+        log.debug("duty %s done: %s", duty.name, result)
