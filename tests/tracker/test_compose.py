@@ -130,7 +130,6 @@ async def test_clicks_only_makes_no_pixel_and_off_makes_nothing(sqlite_database,
         links = await Link.filter(message=tracked.message).order_by("position")
         assert (tracked.message.mode, [link.kind for link in links]) == (mode, kinds)
         assert (tracked.pixel_url is None) == ("open" not in kinds)
-        assert bool(tracked.warnings) == (mode != "full")
     bob = await builders.account("bob", clock(), mode="off")
     with pytest.raises(DraftError, match="switched off"):
         await add_link(running, bob, "https://a.com")

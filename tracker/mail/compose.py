@@ -267,10 +267,6 @@ class _Batch:
         pixel = next((link for link in links if link.kind == "open"), None)
         warnings = [*draft.warnings]
         warnings += [_refusal(one.address) for one in draft.recipients if one.address in refused]
-        if message.mode == "clicks":
-            warnings.append("Only clicks are tracked here, as your settings say: there is no pixel.")
-        elif message.mode == "off":
-            warnings.append("Tracking is off here, as your settings say: nothing in this mail is tracked.")
         return Tracked(
             message=message,
             pixel_url=pixel_url(self.services, pixel) if pixel else None,

@@ -6,6 +6,7 @@ by a keyed hash. Links go on redirecting; the insert of a hit itself checks `rec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tortoise.expressions import Q, Subquery
@@ -15,6 +16,8 @@ from models.database import atomically
 from models.wake import OUTBOX
 from tracker.keys import keyed_hash
 from tracker.services import Services
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 async def opt_out(services: Services, address: str) -> None:
@@ -47,6 +50,8 @@ async def opt_out_by_token(services: Services, token: str) -> None:
     A token of one recipient opts their address out. A shared one stops what that mail's people share: whose
     address it was, nobody knows.
     """
+    if not _TOKEN.fullmatch(token):
+        return
     link = await Link.get_or_none(token=token).prefetch_related("recipient")
     if link is None:
         return

@@ -1,0 +1,105 @@
+"""Erases a mail, or what is known of one link, at its owner's word.
+
+Called by the command `forget`. Rows go in short batches, so that hits go on being recorded meanwhile. Always
+scoped by the account: somebody else's mail is the same as none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tortoise.models import Model
+
+from models import Account, Alert, Card, Hit, Link, Message, Person, Recipient
+from models.database import atomically
+from models.wake import OUTBOX
+from tracker.insights.lists import find_message
+from tracker.services import Services
+
+BATCH = 1000  # rows of one transaction
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What went. `cards` are the messages that still stand in chats: destination's row id and remote id."""
+
+    code: str
+    subject: str
+    hits: int
+    cards: tuple[tuple[int, str], ...] = ()
+
+
+async def forget_message(
+    services: Services,  # noqa: ARG001, called as forget_link is
+    account: Account,
+    code: str,
+) -> Forgotten | None:
+    """Deletes the mail with its recipients, links, hits, cards and alerts; None if the account has none such.
+
+    Its links lead nowhere from then on. People it alone went to, and nothing was set for, are deleted too.
+    """
+    message = await find_message(account, code)
+    if message is None:
+        return None
+    await Link.filter(message_id=message.id).update(recording=False)
+    hits = await _delete_in_batches(Hit, message_id=message.id)
+    await _delete_in_batches(Alert, message_id=message.id)
+
+    async def work() -> list[tuple[int, str]]:
+        posted = await Card.filter(message_id=message.id, remote_id__isnull=False).values_list(
+            "destination_id", "remote_id"
+        )
+        people = await Recipient.filter(message_id=message.id).values_list("person_id", flat=True)
+        for table in (Hit, Alert, Card, Link, Recipient):
+            await table.filter(message_id=message.id).delete()
+        await Message.filter(id=message.id).delete()
+        await _delete_unused_people([int(str(person)) for person in people if person is not None])
+        return [(int(str(destination)), str(remote)) for destination, remote in posted]
+
+    return Forgotten(message.code, message.subject, hits, tuple(await atomically(work)))
+
+
+async def forget_link(services: Services, account: Account, link: Link) -> Forgotten | None:
+    """Deletes what was recorded of one link (or pixel), and records nothing of it any more.
+
+    It goes on redirecting: it stands in somebody's mailbox. None if it is not the account's.
+    """
+    message = await Message.get_or_none(id=link.message_id, account_id=account.id)
+    if message is None:
+        return None
+    await Link.filter(id=link.id).update(recording=False)
+    hits = await _delete_in_batches(Hit, link_id=link.id)
+    await _delete_in_batches(Alert, link_id=link.id)
+    await Link.filter(id=link.id).update(hits=0, counted=0)
+    await _count_anew(services, message)
+    await Card.filter(message_id=message.id).update(dirty_at=services.now())
+    services.wake.ring(OUTBOX)
+    return Forgotten(message.code, link.label or message.subject, hits)
+
+
+async def _count_anew(services: Services, message: Message) -> None:
+    from tracker.hits.rescore import rescore
+
+    await rescore(services, message.id)
+
+
+async def _delete_in_batches(table: type[Model], **where: int) -> int:
+    """Deletes all rows that fit, in transactions of BATCH rows; how many there were."""
+    total = 0
+    while True:
+        ids = await table.filter(**where).limit(BATCH).values_list("id", flat=True)
+        if not ids:
+            return total
+        await atomically(lambda ids=ids: table.filter(id__in=ids).delete())  # type: ignore[misc]
+        total += len(ids)
+
+
+async def _delete_unused_people(ids: list[int]) -> None:
+    unset = {
+        "muted": False,
+        "muted_until__isnull": True,
+        "ring_opens__isnull": True,
+        "timezone__isnull": True,
+    }
+    used = set(await Recipient.filter(person_id__in=ids).values_list("person_id", flat=True))
+    await Person.filter(id__in=list(set(ids) - used), ring_clicks__isnull=True, **unset).delete()
