@@ -1,13 +1,14 @@
 """A command's questions asked one after the other, where the chat has no form to show (Telegram).
 
-bot/conversation.py begins a dialogue, hands it the answers and ends it. The state is one row for each chat and
-person, so it survives a restart; after an hour without an answer it is over. Nothing here runs a command.
+bot/conversation.py begins a dialogue, hands it the answers and ends it. The state is one row for each
+chat and person, so it survives a restart; after an hour without an answer it is over. No command runs here.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import suppress
 
 from tortoise.exceptions import IntegrityError
 
@@ -27,7 +28,7 @@ async def begin(incoming: Incoming, verb: str, now: dt.datetime) -> Reply:
     """Asks the verb's first question; what was being asked before is forgotten."""
     await end(incoming)
     first = form_of(verb)[0]
-    try:
+    with suppress(IntegrityError):  # the same command twice at once: both ask the same question
         await Dialogue.create(
             platform=incoming.place.platform,
             chat_id=incoming.place.chat_id,
@@ -37,8 +38,6 @@ async def begin(incoming: Incoming, verb: str, now: dt.datetime) -> Reply:
             answers={},
             updated_at=now,
         )
-    except IntegrityError:
-        pass  # the same command twice at once: both ask the same question
     return _ask(verb, first)
 
 

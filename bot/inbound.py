@@ -1,7 +1,7 @@
 """Events that the chat platforms deliver twice: acted on once.
 
 Slack sends an event again when our answer got lost, Telegram an update until it was confirmed. Each chat asks
-`first_time` before it acts. The rows are cleared by the periodic work, long after a platform gives up.
+`first_time` before it acts. The rows are cleared by tracker/retention.py, long after a platform gives up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 
 from tortoise import connections
 
-from models import InboundEvent
 from models.columns import to_micros
 from models.database import is_sqlite
 
@@ -34,8 +33,3 @@ async def first_time(platform: str, event_id: str, now: dt.datetime) -> bool:
     # A task of its own: a caller who is cancelled meanwhile leaves no connection behind.
     insert = asyncio.ensure_future(connections.get("default").execute_query_dict(statement, values))
     return bool(await asyncio.shield(insert))
-
-
-async def clear(before: dt.datetime) -> int:
-    """Forgets the events seen before this moment; how many there were."""
-    return int(await InboundEvent.filter(at__lt=before).delete())

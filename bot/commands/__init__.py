@@ -1,0 +1,45 @@
+"""COMMANDS: the one registry of what people can say. A new command is a line here and a file beside it."""
+
+from __future__ import annotations
+
+from bot.commands.arming import SENT
+from bot.commands.demo import DEMO
+from bot.commands.erasure import FORGET
+from bot.commands.exports import EXPORT
+from bot.commands.figures import STATS
+from bot.commands.help import CANCEL, HELP, SKIP
+from bot.commands.invitations import CLAIM, INVITE, START
+from bot.commands.listing import LIST
+from bot.commands.mutes import MUTE, UNMUTE
+from bot.commands.registry import Command
+from bot.commands.settings import SETTINGS
+from bot.commands.timeline import SHOW
+from bot.commands.tracking import LINK, TRACK
+
+COMMANDS: tuple[Command, ...] = (
+    TRACK,
+    LINK,
+    LIST,
+    SHOW,
+    STATS,
+    MUTE,
+    SETTINGS,
+    SENT,
+    FORGET,
+    EXPORT,
+    INVITE,
+    DEMO,
+    HELP,
+    CLAIM,
+    START,
+    UNMUTE,
+    CANCEL,
+    SKIP,
+)
+
+_BY_VERB = {command.verb: command for command in COMMANDS}
+
+
+def find_command(word: str) -> Command | None:
+    """The command with this verb, however it is written: "List", "list:", "/list"."""
+    return _BY_VERB.get(word.lower().lstrip("/").rstrip(":,.!?"))

@@ -1,8 +1,6 @@
 import asyncio
-import datetime as dt
 
-from bot.inbound import clear, first_time
-from models import InboundEvent
+from bot.inbound import first_time
 from tests.conftest import Clock
 
 
@@ -25,14 +23,6 @@ async def test_long_and_odd_ids_are_remembered_too(database, clock: Clock):
     for name in ("x" * 300, "a\x00b", "\ud800", "x" * 300 + "y"):
         assert await first_time("slack", name, clock())
         assert not await first_time("slack", name, clock())
-
-
-async def test_old_events_are_cleared_and_young_ones_kept(database, clock: Clock):
-    await first_time("slack", "old", clock())
-    clock.advance(days=3)
-    await first_time("slack", "young", clock())
-    assert await clear(clock() - dt.timedelta(days=1)) == 1
-    assert [one.event_id for one in await InboundEvent.all()] == ["young"]
 
 
 async def test_a_cancelled_delivery_leaves_the_database_usable(database, clock: Clock):

@@ -1,0 +1,50 @@
+"""`sent`: tells that a composed mail has left, so that it counts from now on."""
+
+from __future__ import annotations
+
+from bot.chat import Button, Reply
+from bot.commands.arguments import own_mail
+from bot.commands.registry import Command, CommandError, Request
+from bot.words import quoted
+from models import Message
+
+
+async def answer_sent(request: Request) -> Reply:
+    """`sent CODE`; without a code the newest mail that was not sent yet."""
+    from tracker.hits.arming import arm
+
+    code = request.arguments.partition(" ")[0]
+    message = await (own_mail(request, code) if code else _newest_waiting(request))
+    if message.armed_at is None:
+        await arm(request.services, message, request.services.now(), "sent")
+        title = f"{quoted(message.subject)} ({message.code}) counts from now on. I ring when it is opened."
+    else:
+        title = f"{quoted(message.subject)} ({message.code}) counts already."
+    return Reply(
+        title=title,
+        buttons=((Button("Details", f"show {message.code}"), Button("Mute", f"mute {message.code}")),),
+        data={"message": message.code},
+    )
+
+
+async def _newest_waiting(request: Request) -> Message:
+    found = (
+        await Message.filter(account_id=request.account.id, armed_at__isnull=True, origin="compose")
+        .order_by("-created_at", "-id")
+        .first()
+    )
+    if found is None:
+        raise CommandError(
+            "no mail of yours waits to be sent. To make one, type: track ana@acme.com Q3 proposal"
+        )
+    return found
+
+
+SENT = Command(
+    verb="sent",
+    summary="Say that a tracked mail has left: it counts from then on",
+    usage="[CODE]",
+    handler=answer_sent,
+    details=("Opens before that are yours, composing. Without a code it is your newest mail.",),
+    examples=("sent", "sent k7m2qx"),
+)

@@ -1,0 +1,23 @@
+"""`demo`: a sample mail is opened and clicked at once, over real HTTP, so that a newcomer sees it ring."""
+
+from __future__ import annotations
+
+from bot.chat import Reply
+from bot.commands.registry import Command, Request
+
+
+async def answer_demo(request: Request) -> Reply:
+    """Hands over to the player."""
+    from bot.demo import play  # needs an HTTP client: loaded when somebody wants to see it
+
+    return await play(request.services, request.account)
+
+
+DEMO = Command(
+    verb="demo",
+    summary="Watch a sample mail being opened and clicked",
+    usage="",
+    handler=answer_demo,
+    details=("A made-up recipient opens it from three networks and clicks its link, on this very instance.",),
+    examples=("demo",),
+)

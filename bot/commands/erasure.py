@@ -1,0 +1,125 @@
+"""`forget`: erases a mail with all that was recorded of it, or what was recorded of one link. Asks first."""
+
+from __future__ import annotations
+
+import re
+
+from bot.chat import Button, Reply
+from bot.commands.arguments import own_mail
+from bot.commands.registry import Command, CommandError, Request
+from bot.words import one_line, plural, quoted
+from models import Hit, Link, Message
+from tracker.mail.draft import read_address
+from tracker.mail.forget import forget_link, forget_message
+
+_SURE = "yes"
+_BY_ID = re.compile(r"link:(\d{1,18})")
+_TRACKED = re.compile(r"/(?:c/|o/)([\w-]{22})(?:\.gif)?$")
+
+
+async def answer_forget(request: Request) -> Reply:
+    """`forget CODE`, `forget URL [CODE]`; with `yes` behind it, it is done."""
+    words = request.arguments.split()
+    sure = len(words) > 1 and words[-1].lower() == _SURE
+    if sure:
+        words.pop()
+    if not words:
+        raise CommandError("what shall I forget? Type a mail's code or one of its links: forget k7m2qx")
+    if read_address(words[0]):
+        raise CommandError(
+            "I forget whole mails or links, not yet a person everywhere. "
+            f"Type list {one_line(words[0], 64)} to see those mails, then forget CODE"
+        )
+    link = await _find_link(request, words)
+    if link is not None:
+        return await (_forget_link(request, link) if sure else _ask_link(link))
+    message = await own_mail(request, words[0])
+    return await (_forget_mail(request, message) if sure else _ask_mail(message))
+
+
+async def _find_link(request: Request, words: list[str]) -> Link | None:
+    """The account's link that is meant by its own address, its target, or a button's `link:ID`."""
+    own = Link.filter(message__account_id=request.account.id)
+    by_id = _BY_ID.fullmatch(words[0])
+    if by_id:
+        found = await own.filter(id=int(by_id[1])).first()
+    elif "://" not in words[0]:
+        return None
+    elif tracked := _TRACKED.search(words[0]):
+        found = await own.filter(token=tracked[1]).first()
+    else:
+        if len(words) > 1:
+            own = own.filter(message_id=(await own_mail(request, words[1])).id)
+        links = await own.filter(target=words[0]).limit(5).prefetch_related("message")
+        if len(links) > 1:
+            codes = ", ".join(sorted({link.message.code for link in links}))
+            raise CommandError(f"that link stands in several mails ({codes}); say which: forget URL CODE")
+        found = links[0] if links else None
+    if found is None:
+        raise CommandError("I find no such link in your mails. Type show CODE to see what a mail holds")
+    return found
+
+
+async def _ask_mail(message: Message) -> Reply:
+    hits = await Hit.filter(message_id=message.id).count()
+    return Reply(
+        title=f"Forget {quoted(message.subject)} ({message.code}) for good?",
+        lines=(
+            f"Its recipients, {plural(hits, 'event')} and its links go, and links that stand in the mail "
+            "lead nowhere from then on. This cannot be undone.",
+        ),
+        buttons=(
+            (
+                Button("Forget it", f"forget {message.code} {_SURE}"),
+                Button("Keep it", f"show {message.code}"),
+            ),
+        ),
+        data={"message": message.code},
+    )
+
+
+async def _forget_mail(request: Request, message: Message) -> Reply:
+    gone = await forget_message(request.services, request.account, message.code)
+    if gone is None:
+        raise CommandError(f"{message.code} is gone already")
+    return Reply(
+        title=f"{quoted(gone.subject)} ({gone.code}) is forgotten, with {plural(gone.hits, 'event')}.",
+        lines=("What I wrote about it in this chat stays until you delete it.",),
+        data={"message": gone.code},
+    )
+
+
+async def _ask_link(link: Link) -> Reply:
+    hits = await Hit.filter(link_id=link.id).count()
+    return Reply(
+        title=f"Forget what was recorded of {_name(link)}?",
+        lines=(f"{plural(hits, 'event')} go, and nothing more is recorded. It goes on working in the mail.",),
+        buttons=((Button("Forget it", f"forget link:{link.id} {_SURE}"),),),
+    )
+
+
+async def _forget_link(request: Request, link: Link) -> Reply:
+    gone = await forget_link(request.services, request.account, link)
+    if gone is None:
+        raise CommandError("that link is gone already")
+    return Reply(
+        title=f"{plural(gone.hits, 'event')} of {_name(link)} are forgotten; nothing more is recorded of it.",
+        lines=("It goes on working in the mail.",),
+        data={"message": gone.code},
+    )
+
+
+def _name(link: Link) -> str:
+    return "the pixel" if link.kind == "open" else one_line(link.label, 60) or "the link"
+
+
+FORGET = Command(
+    verb="forget",
+    summary="Erase a mail, or what was recorded of one link",
+    usage="CODE | URL [CODE]",
+    handler=answer_forget,
+    details=(
+        "I ask before anything goes. A forgotten link goes on working; a forgotten mail's links do not.",
+    ),
+    examples=("forget k7m2qx", "forget https://acme.com/deck"),
+)

@@ -1,0 +1,58 @@
+"""`export`: every hit of one's own mails as a CSV file in the chat, also what is still on its way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+
+from bot.chat import Reply
+from bot.commands.arguments import read_length
+from bot.commands.registry import Command, CommandError, Request
+from bot.words import one_line, plural
+
+DEFAULT = dt.timedelta(days=30)
+
+
+async def answer_export(request: Request) -> Reply:
+    """`export [7d|30d|all]`."""
+    from tracker.export import write_export
+
+    since = read_since(request.arguments, request.services.now())
+    text = io.StringIO(newline="")
+    await write_export(request.services, text, account=request.account, since=since, as_csv=True)
+    content = text.getvalue()
+    rows = max(content.count("\n") - 1, 0)
+    period = f" since {since:%d %b %Y}" if since else ""
+    if not rows:
+        return Reply(title=f"There is nothing to export{period}. For everything: export all")
+    name = f"mailbell-{request.services.now():%Y-%m-%d}.csv"
+    return Reply(
+        title=f"{plural(rows, 'event')}{period}, with class and reason of each.",
+        # The mark at the start lets spreadsheets read é and Cyrillic.
+        file=(name, b"\xef\xbb\xbf" + content.encode()),
+        data={"rows": rows, "file": name},
+    )
+
+
+def read_since(text: str, now: dt.datetime) -> dt.datetime | None:
+    """Where the period begins; None for everything. CommandError for what is no length of time."""
+    word = text.strip().lower()
+    if word in ("all", "everything"):
+        return None
+    length = read_length(word) if word else DEFAULT
+    if length is None:
+        raise CommandError(
+            f"“{one_line(word, 30)}” is no length of time; type export 7d, export 30d or export all"
+        )
+    return now - length
+
+
+EXPORT = Command(
+    verb="export",
+    summary="All events as a CSV file",
+    usage="[7d | 30d | all]",
+    handler=answer_export,
+    details=("Without a length: the last 30 days.",),
+    examples=("export", "export all"),
+    personal=True,
+)

@@ -1,0 +1,286 @@
+"""`settings`: what rings, what is recorded, the time zone, and where it rings; for the account, a domain, a
+mail or a person.
+
+A mail's own mode can only get stricter: what its recipients were spared stays spared.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import zoneinfo
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from bot.access import find_destination, open_destination, private_place
+from bot.chat import Button, Place, Reply
+from bot.commands.arguments import MODES, POLICIES, own_mail, read_choice
+from bot.commands.mutes import ensure_person
+from bot.commands.registry import Command, CommandError, Request
+from bot.words import moment, one_line, quoted, zone_of
+from models import Account, Card, Destination, Link, Message, Person
+from models.database import atomically
+from models.wake import OUTBOX
+from tracker.mail.draft import read_address
+
+_RINGS = {"opens": "ring_opens", "clicks": "ring_clicks"}
+_STRICTNESS = tuple(MODES)
+_DOMAIN = re.compile(r"@?((?:[\w-]{1,63}\.)+[^\W\d_][\w-]{1,62})")
+MOST_DOMAINS = 200
+
+
+async def answer_settings(request: Request) -> Reply:
+    """`settings` shows all; `settings NAME VALUE` changes one; a code or address before it narrows it."""
+    word, _, rest = request.arguments.partition(" ")
+    if not word:
+        return await _show(request)
+    change = _CHANGES.get(word.lower().rstrip(":="))
+    if change is not None:
+        return await change(request, rest.strip())
+    address = read_address(word)
+    if address:
+        return await _change_person(request, address, rest.strip())
+    if not rest.strip():
+        near = difflib.get_close_matches(word.lower(), _CHANGES, 1)
+        if near:
+            raise CommandError(
+                f"there is no setting “{one_line(word, 30)}”; did you mean: settings {near[0]}?"
+            )
+    return await _change_mail(request, await own_mail(request, word), rest.strip())
+
+
+async def _show(request: Request) -> Reply:
+    account = request.account
+    now, zone = request.services.now(), zone_of(account.timezone)
+    lines = [
+        f"opens: {account.ring_opens} – I ring for {POLICIES.get(account.ring_opens, '')}",
+        f"clicks: {account.ring_clicks}",
+        f"mode: {account.mode} – I record {MODES.get(account.mode, '')}",
+        f"timezone: {account.timezone or 'UTC (not set)'}, where it is {now.astimezone(zone):%H:%M}",
+    ]
+    if account.muted_until and account.muted_until > now:
+        lines.append(f"muted until {moment(account.muted_until, now, zone)}")
+    lines += [f"{domain}: {mode}" for domain, mode in list(_domains(account).items())[:20]]
+    lines += [await _describe(one) for one in await Destination.filter(account_id=account.id).order_by("id")]
+    lines.append("To change one: settings opens first · settings timezone Europe/Madrid · help settings")
+    rows = (
+        tuple(Button(f"Opens: {policy}", f"settings opens {policy}") for policy in POLICIES),
+        tuple(Button(f"Clicks: {policy}", f"settings clicks {policy}") for policy in POLICIES),
+    )
+    return Reply(title="Your settings:", lines=tuple(lines), buttons=rows)
+
+
+async def _describe(destination: Destination) -> str:
+    where = f"{destination.platform}, {one_line(destination.title, 40) or 'our private chat'}"
+    if destination.off_at is None:
+        return f"rings here: {where}"
+    why = f" ({one_line(destination.off_reason, 60)})" if destination.off_reason else ""
+    return f"off: {where}{why}; settings here on switches it on there"
+
+
+async def _change_policy(request: Request, name: str, value: str) -> Reply:
+    policy = read_choice(value, POLICIES, f"settings {name} important")
+    await Account.filter(id=request.account.id).update(**{_RINGS[name]: policy})
+    more = "" if name == "clicks" else f" – for {POLICIES[policy]}"
+    return Reply(title=f"I ring for {name}: {policy}{more}.", private=False)
+
+
+async def _change_opens(request: Request, value: str) -> Reply:
+    return await _change_policy(request, "opens", value)
+
+
+async def _change_clicks(request: Request, value: str) -> Reply:
+    return await _change_policy(request, "clicks", value)
+
+
+async def _change_timezone(request: Request, value: str) -> Reply:
+    name = _find_zone(value)
+    await Account.filter(id=request.account.id).update(timezone=name)
+    time = request.services.now().astimezone(zone_of(name))
+    return Reply(title=f"Your time zone is {name}; it is {time:%H:%M} there.", private=False)
+
+
+def _find_zone(value: str) -> str:
+    """A zone by its name, however it is written, or by its city: "madrid", "europe/madrid", "New York"."""
+    wanted = value.strip().replace(" ", "_").lower()
+    zones = {name.lower(): name for name in zoneinfo.available_timezones()}
+    if wanted in zones:
+        return zones[wanted]
+    cities = sorted(name for name in zones.values() if name.lower().rpartition("/")[2] == wanted)
+    if cities and wanted:
+        return min(cities, key=lambda name: (name.count("/") != 1, name))
+    near = difflib.get_close_matches(wanted, zones, 1)
+    known = f"did you mean {zones[near[0]]}?" if near else "type one such as Europe/Madrid"
+    said = f"I know no time zone “{one_line(value, 40)}”" if wanted else "the time zone is missing"
+    raise CommandError(f"{said}; {known}")
+
+
+async def _change_mode(request: Request, value: str) -> Reply:
+    """`settings mode clicks` for the account, `settings mode clicks acme.com` for a domain."""
+    word, _, rest = value.partition(" ")
+    mode = read_choice(word, MODES, "settings mode clicks")
+    if rest.strip():
+        return await _change_domain(request, rest, mode)
+    await Account.filter(id=request.account.id).update(mode=mode)
+    return Reply(
+        title=f"From now on I record {MODES[mode]} in new mails.",
+        lines=("Mails that are tracked already stay as they are; settings CODE mode off stops one.",),
+        private=False,
+    )
+
+
+async def _switch_off(request: Request, value: str) -> Reply:
+    return await _change_domain(request, value, "off")
+
+
+async def _switch_on(request: Request, value: str) -> Reply:
+    return await _change_domain(request, value, "full")
+
+
+def _domains(account: Account) -> dict[str, str]:
+    preferences = account.preferences if isinstance(account.preferences, dict) else {}
+    domains = preferences.get("domains")
+    return dict(domains) if isinstance(domains, dict) else {}
+
+
+async def _change_domain(request: Request, value: str, mode: str) -> Reply:
+    found = _DOMAIN.fullmatch(value.strip().lower())
+    if found is None or len(found[1]) > 253:
+        raise CommandError(f"“{one_line(value, 40)}” is no domain; type one such as: settings off acme.com")
+    domain = found[1]
+
+    async def work() -> None:
+        # Read anew, locked: two changes at once must both stay.
+        account = await Account.filter(id=request.account.id).select_for_update().get()
+        domains = {name: one for name, one in _domains(account).items() if name != domain}
+        if mode != "full":
+            domains[domain] = mode
+        if len(domains) > MOST_DOMAINS:
+            raise CommandError(
+                f"these are {MOST_DOMAINS} domains already; type settings on DOMAIN to free one"
+            )
+        kept = account.preferences if isinstance(account.preferences, dict) else {}
+        account.preferences = {**kept, "domains": domains}
+        await account.save(update_fields=["preferences"])
+
+    await atomically(work)
+    return Reply(
+        title=f"New mails to {domain}: {MODES[mode]}.",
+        lines=("Mails that are tracked already stay as they are.",),
+    )
+
+
+async def _change_here(request: Request, value: str) -> Reply:
+    """`settings here on|off`: whether this chat is a destination of the account."""
+    word = read_choice(value, {"on": "", "off": ""}, "settings here on")
+    incoming, now = request.incoming, request.services.now()
+    place: Place = private_place(incoming) if incoming.place.private else incoming.place
+    if not place.private and not place.title:
+        place = replace(place, title="a group")
+    if word == "on":
+
+        async def work() -> Destination:
+            return await open_destination(request.account, place, now)
+
+        await atomically(work)
+        request.services.wake.ring(OUTBOX)
+        return Reply(title=_on_text(place), private=False)
+    here = await find_destination(request.account, place)
+    if here is None or here.off_at is not None:
+        return Reply(title="It does not ring here anyway.", private=False)
+    await Destination.filter(id=here.id).update(off_at=now, off_reason="switched off by you")
+    others = await Destination.filter(account_id=request.account.id, off_at__isnull=True).count()
+    warning = () if others else ("Now nothing rings anywhere. To change that: settings here on",)
+    return Reply(title="I ring here no longer.", lines=warning, private=False)
+
+
+def _on_text(place: Place) -> str:
+    if place.private:
+        return "I ring here."
+    return "I ring here from now on, and everybody here sees who opens your mails. To stop: settings here off"
+
+
+async def _change_mail(request: Request, message: Message, rest: str) -> Reply:
+    name, _, value = rest.partition(" ")
+    name, code = name.lower(), message.code
+    if name == "mode":
+        return await _change_mail_mode(request, message, value)
+    column, policy = _read_own_policy(name, value, code)
+    await Message.filter(id=message.id).update(**{column: policy})
+    return Reply(
+        title=f"{quoted(message.subject)} ({code}): {name} {policy or 'as for all'}.", data={"message": code}
+    )
+
+
+def _read_own_policy(name: str, value: str, of: str) -> tuple[str, str | None]:
+    """Column and policy of `opens first`; "default" gives None, so that the account's policy holds again."""
+    of = one_line(of, 40)
+    if name not in _RINGS:
+        raise CommandError(f"say what to change for {of}, such as: settings {of} opens first")
+    if value.strip().lower() in ("default", "reset"):
+        return _RINGS[name], None
+    choices = {**POLICIES, "default": ""}
+    return _RINGS[name], read_choice(value, choices, f"settings {of} {name} first")
+
+
+async def _change_mail_mode(request: Request, message: Message, value: str) -> Reply:
+    mode = read_choice(value, MODES, f"settings {message.code} mode clicks")
+    if _STRICTNESS.index(mode) < _STRICTNESS.index(message.mode):
+        raise CommandError(
+            f"{message.code} records {MODES[message.mode]}, and a mail's mode only gets stricter; "
+            "for more, make a new one with track"
+        )
+
+    async def work() -> None:
+        await Message.filter(id=message.id).update(mode=mode)
+        links = Link.filter(message_id=message.id)
+        if mode == "clicks":
+            links = links.filter(kind="open")
+        if mode != "full":
+            await links.update(recording=False)
+        await Card.filter(message_id=message.id).update(dirty_at=request.services.now())
+
+    await atomically(work)
+    request.services.wake.ring(OUTBOX)
+    return Reply(
+        title=f"{quoted(message.subject)} ({message.code}) records {MODES[mode]} from now on.",
+        lines=("Its links go on working.",),
+        data={"message": message.code},
+    )
+
+
+async def _change_person(request: Request, address: str, rest: str) -> Reply:
+    name, _, value = rest.partition(" ")
+    column, policy = _read_own_policy(name.lower(), value, address)
+    person = await ensure_person(request, address)
+    await Person.filter(id=person.id).update(**{column: policy})
+    return Reply(title=f"{one_line(address, 64)}: {name.lower()} {policy or 'as for all'}.")
+
+
+_Change = Callable[[Request, str], Awaitable[Reply]]
+_CHANGES: dict[str, _Change] = {
+    "opens": _change_opens,
+    "clicks": _change_clicks,
+    "timezone": _change_timezone,
+    "mode": _change_mode,
+    "off": _switch_off,
+    "on": _switch_on,
+    "here": _change_here,
+}
+
+SETTINGS = Command(
+    verb="settings",
+    summary="What rings, what is recorded, and where",
+    usage="[NAME VALUE]",
+    handler=answer_settings,
+    details=(
+        "settings opens all|important|first|none, and settings clicks …: what I ring for.",
+        "settings timezone Europe/Madrid: for times, and for mute morning.",
+        "settings mode full|clicks|off: what new mails record.",
+        "settings off acme.com, settings on acme.com: nothing is recorded of mails to that domain, or again.",
+        "settings here on|off: whether it rings in the chat where you type it.",
+        "settings CODE opens first, settings ana@acme.com opens none: for one mail or person.",
+        "settings CODE mode clicks|off: what a mail goes on recording.",
+    ),
+    examples=("settings", "settings opens important", "settings ana@acme.com opens none"),
+)

@@ -1,0 +1,170 @@
+"""`show`: one mail in full: each recipient's state, what was counted, and the last events with reasons."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from bot.chat import Button, Reply
+from bot.commands.arguments import own_mail
+from bot.commands.registry import Command, CommandError, Request
+from bot.render import card
+from bot.words import ago, moment, one_line, plural, quoted, zone_of
+from models import Hit, Message
+from tracker.hits.reasons import sentence_of
+from tracker.hits.verdicts import Verdict
+from tracker.insights.lists import search_messages
+from tracker.insights.snapshot import Snapshot, snapshot
+
+EVENTS = 12
+
+
+async def answer_show(request: Request) -> Reply:
+    """`show CODE`, or words that only one mail has."""
+    message = await _find(request)
+    found = await snapshot(message.id)
+    if found is None:
+        raise CommandError(f"{message.code} is gone")
+    now, zone = request.services.now(), zone_of(request.account.timezone)
+    hits = await Hit.filter(message_id=message.id).order_by("-at", "-id").limit(EVENTS)
+    lines = [
+        _standing(found.message, now, zone),
+        *card(found, now, zone).lines,
+        *_privacy(found),
+        *_counted(found.message),
+    ]
+    if hits:
+        lines += ["Last events:", *(_event(hit, found, now, zone) for hit in hits)]
+    return Reply(
+        title=f"{quoted(message.subject)} ({message.code})",
+        lines=tuple(lines),
+        buttons=_buttons(found.message, now),
+        data=_data(found),
+    )
+
+
+async def _find(request: Request) -> Message:
+    """By code; else the one mail that the words fit, or a choice."""
+    words = request.arguments
+    if not words:
+        raise CommandError("which mail? Type its code, such as: show k7m2qx. Type list to see the codes")
+    found = await search_messages(request.account, words[:200], 6)
+    if not found:
+        return await own_mail(request, words)  # says that there is none
+    if len(found) > 1:
+        choices = ", ".join(f"{one.code} {quoted(one.subject, 40)}" for one in found[:5])
+        raise CommandError(f"several mails fit that; type the code of one: {choices}")
+    return found[0]
+
+
+def _standing(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:
+    """Since when it counts, or why not yet."""
+    since = message.armed_at or (message.arms_at if message.arms_at <= now else None)
+    if since is not None:
+        muted = _muted(message, now, zone)
+        return f"Counts since {moment(since, now, zone)} ({ago(since, now)}).{muted}"
+    return (
+        f"Waits for you to send it; counts by itself from {moment(message.arms_at, now, zone)}. "
+        f"Sent it already? Type: sent {message.code}"
+    )
+
+
+def _muted(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:
+    if message.muted:
+        return " Muted."
+    if message.muted_until and message.muted_until > now:
+        return f" Muted until {moment(message.muted_until, now, zone)}."
+    return ""
+
+
+def _privacy(found: Snapshot) -> list[str]:
+    """What cannot be known, in plain words."""
+    apple = [
+        one_line(one.address, 64)
+        for one in found.recipients
+        if one.loaded_at and not (one.opens or one.clicks)
+    ]
+    lines = [
+        f"{address}: Apple Mail loaded the pixel by itself, so I can't tell whether a person looked."
+        for address in apple[:5]
+    ]
+    if found.shares_pixel and len(found.recipients) > 1:
+        lines.append("They share one pixel: I can't tell which of them opened it.")
+    return lines
+
+
+def _counted(message: Message) -> list[str]:
+    """Counted and all: the difference is what the reasons below explain."""
+    lines = []
+    for noun, counted, total in (
+        ("open", message.opens, message.total_opens),
+        ("click", message.clicks, message.total_clicks),
+    ):
+        if total > counted:
+            others = total - counted
+            lines.append(f"{plural(counted, noun)} counted; {others} more did not count (see why below).")
+    return lines
+
+
+def _event(hit: Hit, found: Snapshot, now: dt.datetime, zone: dt.tzinfo) -> str:
+    people = {one.id: one.address for one in found.recipients}
+    labels = {one.id: one.label for one in found.links}
+    who = people.get(hit.recipient_id or 0, "")
+    parts = [moment(hit.at, now, zone), _what(hit, labels.get(hit.link_id, ""))]
+    if who and len(found.recipients) > 1:
+        parts.append(one_line(who, 64))
+    verdict = _verdict(hit)
+    if hit.client and verdict is not None and verdict.counts:
+        parts.append(one_line(hit.client, 60))
+    said = " · ".join(parts)
+    if verdict is not None and not verdict.counts:
+        details = hit.details if isinstance(hit.details, dict) else None
+        said += f": {one_line(sentence_of(hit.reason, hit.client, details), 200)}"
+    return said
+
+
+def _verdict(hit: Hit) -> Verdict | None:
+    return Verdict(hit.verdict) if hit.verdict else None
+
+
+def _what(hit: Hit, label: str) -> str:
+    clicked = f"clicked {one_line(label, 48) or 'a link'}"
+    verdict = _verdict(hit)
+    if verdict is None:
+        return "being looked at"
+    if verdict.counts:
+        return clicked if hit.kind == "click" else "opened"
+    kind = f", link {one_line(label, 48)}" if hit.kind == "click" else ""
+    return f"{verdict.said}{kind}, not counted"
+
+
+def _buttons(message: Message, now: dt.datetime) -> tuple[tuple[Button, ...], ...]:
+    code = message.code
+    silent = message.muted or (message.muted_until is not None and message.muted_until > now)
+    first = [Button("Ring again", f"unmute {code}") if silent else Button("Mute", f"mute {code}")]
+    if message.armed_at is None and message.arms_at > now:
+        first.insert(0, Button("Sent", f"sent {code}"))
+    return ((*first, Button("Refresh", f"show {code}"), Button("Forget", f"forget {code}")),)
+
+
+def _data(found: Snapshot) -> dict[str, object]:
+    message = found.message
+    return {
+        "message": message.code,
+        "opens": message.opens,
+        "clicks": message.clicks,
+        "total_opens": message.total_opens,
+        "total_clicks": message.total_clicks,
+        "recipients": [
+            {"address": one.address, "opens": one.opens, "clicks": one.clicks} for one in found.recipients
+        ],
+    }
+
+
+SHOW = Command(
+    verb="show",
+    summary="One mail: who opened, who clicked, and when",
+    usage="CODE",
+    handler=answer_show,
+    details=("Words from the subject do as well. What did not count is listed with the reason.",),
+    examples=("show k7m2qx", "show Q3 proposal"),
+)

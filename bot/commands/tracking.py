@@ -1,0 +1,142 @@
+"""`track`: makes a mail tracked, gives its pixel and links. `link`: one tracked link, alone or in a mail."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from bot.chat import Button, Reply
+from bot.commands.arguments import own_mail
+from bot.commands.registry import Command, CommandError, Question, Request
+from bot.words import listed, one_line, quoted
+from models import Recipient
+from tracker.mail.compose import Tracked, add_link, parse_draft, track, tracked_fields
+from tracker.mail.draft import EXAMPLE, Draft, DraftError
+
+# Quoted, a subject is one even where it holds an address or a URL; before <ana@acme.com> it is a name.
+_QUOTED_SUBJECT = re.compile(r'(?<!\S)"([^"]+)"(?!\s*<)(?!\S)')
+
+
+async def answer_track(request: Request) -> Reply:
+    """The new mail's pixel, links and copy page. Somebody else's errors of use come as DraftError."""
+    tracked = await track(request.services, request.account, read_draft(request.arguments))
+    return await _describe(request, tracked)
+
+
+def read_draft(text: str) -> Draft:
+    """The draft, with a quoted subject taken word for word."""
+    found = _QUOTED_SUBJECT.findall(text)
+    if len(found) != 1 or not ("@" in found[0] or "://" in found[0]):
+        return parse_draft(text)
+    rest = _QUOTED_SUBJECT.sub(" ", text).strip()
+    return replace(parse_draft(rest or "-"), subject=found[0].strip()[:255])
+
+
+async def _describe(request: Request, tracked: Tracked) -> Reply:
+    message = tracked.message
+    people = await Recipient.filter(message_id=message.id).order_by("position", "id")
+    to = listed([one_line(one.address, 64) for one in people])
+    pixel = [("Pixel", tracked.pixel_url)] if tracked.pixel_url else []
+    links = [(one_line(url, 60), ours) for url, ours in tracked.links]
+    row = (Button("Sent", f"sent {message.code}"), Button("Details", f"show {message.code}"))
+    return Reply(
+        title=f"{quoted(message.subject)}{f' to {to}' if to else ''} is tracked as {message.code}.",
+        lines=(*_next_steps(request, tracked), *tracked.warnings),
+        copyable=(*pixel, *links),
+        links=(("Copy page", tracked.copy_url),),
+        buttons=((*row, Button("Mute", f"mute {message.code}")),),
+        data=tracked_fields(tracked),
+    )
+
+
+def _next_steps(request: Request, tracked: Tracked) -> list[str]:
+    if tracked.message.mode == "off":
+        return ["Tracking is off for this mail, so nothing will be recorded. See: settings"]
+    seconds = request.services.settings.arm_after_seconds
+    by_itself = f"; by itself it counts {seconds} seconds after you last saw the copy page" if seconds else ""
+    lines = [f"Copy it from the copy page into your mail, send, then press Sent{by_itself}."]
+    if tracked.pixel_url is None:
+        lines.append("Clicks only: there is no pixel, so opens stay unseen.")
+    if tracked.capture_address:
+        lines.append(f"Put {tracked.capture_address} in BCC, and I know when it left.")
+    return lines
+
+
+async def answer_link(request: Request) -> Reply:
+    """A tracked link on its own, or in the mail whose code stands beside it."""
+    words = request.arguments.split()
+    urls = [word for word in words if "://" in word]
+    codes = [word for word in words if "://" not in word]
+    if len(urls) != 1 or len(codes) > 1:
+        raise CommandError("I need one link, and maybe a mail's code: link https://acme.com/deck k7m2qx")
+    message = await own_mail(request, codes[0]) if codes else None
+    tracked = await add_link(request.services, request.account, urls[0].strip("<>"), message)
+    code = tracked.message.code
+    where = f"in {quoted(tracked.message.subject)} ({code})" if message else f"as {code}"
+    return Reply(
+        title=f"The link is tracked {where}.",
+        lines=("Put it where the plain link would stand; I ring when it is clicked.", *tracked.warnings),
+        copyable=tuple((one_line(url, 60), ours) for url, ours in tracked.links),
+        buttons=((Button("Details", f"show {code}"), Button("Mute", f"mute {code}")),),
+        data=tracked_fields(tracked),
+    )
+
+
+def _check_recipients(answer: str) -> str | None:
+    try:
+        known = bool(parse_draft(answer).recipients)
+    except DraftError as error:
+        return str(error)
+    return (
+        None
+        if known
+        else "I find no address in that. Type one or several, such as: ana@acme.com, bob@acme.com"
+    )
+
+
+def _check_links(answer: str) -> str | None:
+    try:
+        draft = parse_draft(answer)
+    except DraftError as error:
+        return str(error)
+    if draft.recipients or not (draft.urls or draft.untracked):
+        return "I find no link in that. Type one or several that begin with https://, or - for none."
+    return None
+
+
+def _type_subject(answer: str) -> str:
+    """In quotes where words of the subject could be taken for an address or a link."""
+    if "@" not in answer and "://" not in answer:
+        return answer
+    return '"' + answer.replace('"', "'") + '"'
+
+
+TRACK = Command(
+    verb="track",
+    summary="Make a mail tracked: pixel and links to copy into it",
+    usage="ADDRESSES SUBJECT LINKS, in any order",
+    handler=answer_track,
+    details=(
+        "Give whatever you know: addresses, a subject, links. The word track may be left out.",
+        "A link that ends in #notrack stays as it is.",
+    ),
+    examples=(EXAMPLE, "track ana@acme.com, bob@acme.com Lunch on Friday"),
+    form=(
+        Question("recipients", "Who is it for?", "Addresses, with commas between", check=_check_recipients),
+        Question("subject", "What is the subject?", "As in your mail", required=False, typed=_type_subject),
+        Question(
+            "links", "Which links stand in it?", "One or several that begin with https://",
+            required=False, multiline=True, check=_check_links,
+        ),
+    ),
+    personal=True,
+)  # fmt: skip
+LINK = Command(
+    verb="link",
+    summary="Make one tracked link",
+    usage="URL [CODE]",
+    handler=answer_link,
+    details=("With a mail's code the link belongs to that mail; alone it is counted on its own.",),
+    examples=("link https://acme.com/deck", "link https://acme.com/deck k7m2qx"),
+    personal=True,
+)

@@ -1,0 +1,217 @@
+"""The one entry for everything that people say or press, in every chat: Slack, Telegram and the console.
+
+`handle` checks who speaks, goes on with a dialogue half done, finds the command and runs it. It never raises,
+and it never tells a stranger more than one line. Where an answer may be shown is decided here too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+import traceback
+from dataclasses import replace
+
+from bot import dialogue as steps
+from bot.access import CodeError, find_destination, identify, redeem
+from bot.chat import Button, Incoming, Kind, Reply
+from bot.commands import COMMANDS, find_command
+from bot.commands.invitations import welcome
+from bot.commands.registry import Command, CommandError, Request
+from bot.forms import command_line
+from bot.words import one_line
+from models import Account, Dialogue
+from tracker.mail.draft import DraftError, clean_line, parse_draft
+from tracker.services import Services
+
+log = logging.getLogger(__name__)
+
+LONGEST_TEXT = 300_000
+_BOT_NAME = re.compile(r"@\w+$")  # "/list@mailbell_bot", as Telegram's groups have it; an address has a dot
+ACTION_BYTES = 64  # Telegram's callback data
+STRANGER = (
+    "Hello! I ring when somebody's email is opened, and I do not know you yet. "
+    "Ask the owner of this mailbell for an invitation, then send me: claim CODE"
+)
+TROUBLE = "Something went wrong on my side. Nothing was lost; please try again in a minute."
+HINT = (
+    "I did not find an address or a link in that. To track a mail, write me for example: "
+    "ana@acme.com Q3 proposal https://acme.com/deck"
+)
+
+
+class Conversation:
+    """Answers people. One for each process; it holds no state of its own."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def handle(self, incoming: Incoming) -> Reply | None:
+        """The answer to what a person typed or pressed; None where nothing was meant for the bot.
+
+        Errors of use come as a Reply of kind ERROR. Never raises, but for a cancelled task.
+        """
+        if not (incoming.place.private or incoming.is_command or incoming.is_button):
+            return None
+        try:
+            text = clean_line(incoming.text[:LONGEST_TEXT])
+            return await self._answer(replace(incoming, text=text))
+        except Exception as error:
+            _log(error, incoming)
+            return Reply(title=TROUBLE, kind=Kind.ERROR)
+
+    async def _answer(self, incoming: Incoming) -> Reply | None:
+        account = await identify(self._services, incoming)
+        if account is None:
+            return await self._receive_stranger(incoming)
+        reply = await self._converse(account, incoming)
+        return reply and await self._place(account, incoming, reply)
+
+    async def _receive_stranger(self, incoming: Incoming) -> Reply:
+        """One line, the same whatever they said, but for a code that lets them in."""
+        command, code = parse(incoming)
+        if command is not None and command.verb in ("claim", "start") and code and not incoming.is_button:
+            try:
+                return welcome(await redeem(self._services, incoming, code), incoming)
+            except CodeError:
+                pass  # why it failed is nothing that a stranger learns
+        return Reply(title=STRANGER, private=False)
+
+    async def _converse(self, account: Account, incoming: Incoming) -> Reply | None:
+        """What a known person gets: the next question of a dialogue, or what their command answers."""
+        if not (incoming.place.private and incoming.place.platform in steps.STEP_BY_STEP):
+            return await self._run(account, incoming)
+        dialogue = await steps.find(incoming)
+        if dialogue is None:
+            return await self._run(account, incoming)
+        if steps.timed_out(dialogue, self._services.now()):
+            await steps.end(incoming)
+            return await self._run(account, incoming, hint=_too_late(dialogue))
+        command, _ = parse(incoming)
+        verb = command.verb if command and (incoming.is_command or incoming.is_button) else ""
+        if verb == "cancel" or (not verb and incoming.text.lower() == "cancel"):
+            await steps.end(incoming)
+            return Reply(title="All right, I stopped asking. Nothing was tracked.")
+        if verb == "skip" or not (incoming.is_command or incoming.is_button):
+            return await self._step(account, incoming, dialogue, "-" if verb == "skip" else incoming.text)
+        if incoming.is_button and not (command and command.form):
+            return await self._run(account, incoming)  # a press beside it does not end a dialogue
+        await steps.end(incoming)
+        reply = await self._run(account, incoming)
+        note = f"(I stopped asking about {dialogue.verb}; type {dialogue.verb} to begin again.)"
+        return reply and replace(reply, lines=(*reply.lines, note))
+
+    async def _step(
+        self, account: Account, incoming: Incoming, dialogue: Dialogue, answer: str
+    ) -> Reply | None:
+        """Takes one answer. After the last one the command runs, and only then the answers are forgotten."""
+        result = await steps.answer(dialogue, answer, self._services.now())
+        if result is None or isinstance(result, Reply):
+            return result
+        line = command_line(dialogue.verb, result)
+        try:
+            reply = await self._run(account, replace(incoming, text=line, is_command=True))
+        except Exception:
+            await steps.reopen(dialogue)
+            raise
+        await steps.end(incoming)
+        return reply
+
+    async def _run(self, account: Account, incoming: Incoming, hint: str = HINT) -> Reply:
+        command, arguments = parse(incoming)
+        if command is None:
+            return _not_understood(incoming, hint)
+        if command.form and not arguments and not incoming.is_button:
+            return await self._ask(incoming, command)
+        request = Request(self._services, account, incoming, arguments)
+        try:
+            return await command.handler(request)
+        except (CommandError, DraftError) as error:
+            text = str(error)
+            return Reply(title=text[:1].upper() + text[1:], kind=Kind.ERROR)
+
+    async def _ask(self, incoming: Incoming, command: Command) -> Reply:
+        """A verb with questions that came with nothing: a form, questions one by one, or what to type."""
+        if incoming.place.platform in steps.STEP_BY_STEP and incoming.place.private:
+            return await steps.begin(incoming, command.verb, self._services.now())
+        return Reply(
+            title=f"Type: {command.verb} {command.usage}",
+            lines=tuple(f"Such as: {example}" for example in command.examples[:2]),
+            form=command.verb,
+            private=False,
+        )
+
+    async def _place(self, account: Account, incoming: Incoming, reply: Reply) -> Reply:
+        """In a group that its owner made a destination, answers may be shown, but for personal ones."""
+        if incoming.place.private or not reply.private:
+            return reply
+        command, _ = parse(incoming)
+        if command is None or command.personal:
+            return reply
+        here = await find_destination(account, incoming.place)
+        shown = here is not None and here.off_at is None
+        return replace(reply, private=False) if shown else reply
+
+
+def parse(incoming: Incoming) -> tuple[Command | None, str]:
+    """The command that is meant, and what stands after its verb. Pure.
+
+    A text that begins with no verb but holds an address or a URL is `track` (PRODUCT.md §4).
+    """
+    text = incoming.text.lstrip("/").strip()
+    word, _, rest = text.partition(" ")
+    command = find_command(_BOT_NAME.sub("", word))
+    if command is not None:
+        return command, rest.strip()
+    if _holds_a_mail(text):
+        return find_command("track"), text
+    return None, text
+
+
+def _holds_a_mail(text: str) -> bool:
+    try:
+        draft = parse_draft(text)
+    except DraftError:
+        return "://" in text  # `track` tells what is wrong with it
+    return bool(draft.recipients or draft.urls or draft.untracked)
+
+
+def _not_understood(incoming: Incoming, hint: str) -> Reply:
+    """The nearest verb, with a button that does it; in plain talk a hint at what can be said."""
+    word, _, rest = incoming.text.lstrip("/").strip().partition(" ")
+    verbs = [command.verb for command in COMMANDS if not command.hidden]
+    near = difflib.get_close_matches(word.lower(), verbs, 1, 0.6 if incoming.is_command else 0.75)
+    if near:
+        whole = f"{near[0]} {rest}".strip()
+        action = whole if len(whole.encode()) <= ACTION_BYTES else near[0]
+        return Reply(
+            title=f"I do not know “{one_line(word, 30)}”. Did you mean {near[0]}?",
+            lines=(f"Type: {one_line(whole, 200)}",),
+            buttons=((Button(one_line(action, 40), action), Button("Help", "help")),),
+            kind=Kind.ERROR,
+        )
+    help_row = ((Button("Help", "help"),),)
+    if not incoming.is_command or not word:
+        return Reply(title=hint, lines=("Type help to see all I can do.",), buttons=help_row)
+    return Reply(
+        title=f"I do not know “{one_line(word, 30)}”. Type help to see all I can do.",
+        buttons=help_row,
+        kind=Kind.ERROR,
+    )
+
+
+def _too_late(dialogue: Dialogue) -> str:
+    return f"I stopped asking after an hour. Type {dialogue.verb} to begin again."
+
+
+def _log(error: Exception, incoming: Incoming) -> None:
+    """Where it failed, without the exception's text: that may hold addresses."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    command = find_command(incoming.text[:40].strip().partition(" ")[0])
+    log.error(
+        "a command failed: %s of %s in %s at %s",
+        command.verb if command else "text",
+        incoming.place.platform,
+        type(error).__name__,
+        " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames)),
+    )
