@@ -18,7 +18,7 @@ from bot.forms import form_of
 from bot.slack.blocks import message
 from bot.slack.client import SlackClient
 from bot.slack.modal import modal
-from bot.slack.payloads import Said
+from bot.slack.payloads import FORM, Said
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -101,7 +101,7 @@ def _with_form_button(reply: Reply) -> Reply:
     """Where no modal could open: a button that opens it, as a press brings a fresh trigger."""
     if not reply.form or not form_of(reply.form):
         return reply
-    return replace(reply, buttons=(*reply.buttons, (Button("Fill in a form", reply.form),)))
+    return replace(reply, buttons=(*reply.buttons, (Button("Fill in a form", FORM + reply.form),)))
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -86,12 +86,13 @@ def _copyable(pairs: Iterable[tuple[str, str]]) -> list[Block]:
     elements: list[Block] = []
     left = COPYABLE
     for label, value in pairs:
+        name = tidy_lines(label, TITLE) or "Copy"
         if value and units(value) <= min(SECTION, left):
             left -= units(value)
-            elements.append(_words(_text(tidy_lines(label, TITLE), bold=True)))
+            elements.append(_words(_text(name, bold=True)))
             elements.append({"type": "rich_text_preformatted", "elements": [_text(value)]})
         elif value:
-            elements.append(_words(_text(f"{tidy_lines(label, TITLE)}: too long to show here")))
+            elements.append(_words(_text(f"{name}: too long to show here")))
     return [_rich(elements)] if elements else []
 
 
@@ -107,7 +108,7 @@ def _links(pairs: Iterable[tuple[str, str]]) -> list[Block]:
 def _rows(rows: Iterable[tuple[Button, ...]]) -> list[Block]:
     made: list[Block] = []
     for row in rows:
-        usable = [one for one in row if one.text.strip() and units(one.action) <= BUTTON_VALUE]
+        usable = [one for one in row if one.action and units(one.action) <= BUTTON_VALUE]
         if usable and len(made) < ROWS:
             buttons = [_button(one, len(made), i) for i, one in enumerate(usable[:BUTTONS_IN_ROW])]
             made.append({"type": "actions", "elements": buttons})
@@ -118,7 +119,7 @@ def _button(button: Button, row: int, column: int) -> Block:
     return {
         "type": "button",
         "action_id": f"press:{row}:{column}",  # unique in the message; what is done stands in the value
-        "text": _plain(tidy_lines(button.text, BUTTON_TEXT)),
+        "text": _plain(tidy_lines(button.text, BUTTON_TEXT) or "…"),
         "value": button.action,
     }
 

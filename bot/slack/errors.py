@@ -18,7 +18,8 @@ from bot.chat import ChatError, GoneError, LostError, NoAnswerError, RefusedErro
 GONE = frozenset({
     "account_inactive", "cannot_dm_bot", "channel_not_found", "is_archived", "is_inactive",
     "messages_tab_disabled", "not_in_channel", "restricted_action",
-    "restricted_action_non_threadable_channel", "restricted_action_read_only_channel", "restricted_action_thread_only_channel", "team_access_not_granted",
+    "restricted_action_non_threadable_channel", "restricted_action_read_only_channel",
+    "restricted_action_thread_only_channel", "team_access_not_granted",
     "team_not_found", "token_revoked", "user_disabled", "user_not_found", "users_not_found",
     "user_not_visible",
 })  # fmt: skip

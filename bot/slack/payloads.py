@@ -17,6 +17,7 @@ from bot.slack.modal import place_of
 from bot.slack.text import understood
 
 Body = Mapping[str, Any]
+FORM = "form "  # value of the button that opens a verb's modal: "form track"
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,13 @@ def press(body: Body) -> Said | None:
         return None
     ts = (body.get("message") or {}).get("ts") or container.get("message_ts")
     name = str((body.get("channel") or {}).get("name") or "")
+    asks_form = str(value).startswith(FORM)
     incoming = Incoming(
         place=_place(team_of(body), channel, str(user["id"]), name),
         user_id=str(user["id"]),
         user_name=_name(user),
-        text=str(value),
-        is_button=True,
+        text=str(value).removeprefix(FORM),
+        is_button=not asks_form,  # a verb typed with nothing asks its questions, a pressed one does not
         pressed_on=f"{channel}:{ts}" if ts else None,
     )
     # One trigger is one press; a second press of the same button has another one.
