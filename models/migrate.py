@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from tortoise import Tortoise
+from tortoise import Tortoise, connections
+from tortoise.backends.base.executor import EXECUTOR_CACHE
+from tortoise.context import TortoiseContext
 from tortoise.migrations.executor import MigrationTarget
 from tortoise.transactions import in_transaction
 
@@ -72,10 +74,8 @@ async def migrate(
     `backup_to` or beside the file (the newest 3); no other process may have the file open meanwhile.
     Raises MigrationError; the database is then as it was.
     """
-    # In a task of its own: the library keeps its state in context variables, and a database that the
-    # caller has open must stay so.
     work = _migrate_sqlite if url.is_sqlite else _migrate_postgres
-    return await asyncio.create_task(work(url, backup_to, package, up_to))
+    return await work(url, backup_to, package, up_to)
 
 
 def known_migrations(package: str = PACKAGE) -> list[str]:
@@ -159,18 +159,19 @@ async def _run(url: DatabaseURL, package: str, up_to: str | None) -> list[str]:
         await executor.migrate([target], direction="forward", progress=progress)
 
     try:
-        await Tortoise.init(config=config, init_connections=False)
-        try:
+        # A context of its own: a database that the caller has open stays open.
+        async with TortoiseContext():
+            await Tortoise.init(config=config, init_connections=False)
             if url.is_sqlite:
-                await apply(Tortoise.get_connection("default"))
+                await apply(connections.get("default"))
             else:
                 async with in_transaction("default") as transaction:
                     await transaction.execute_query(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
                     await apply(transaction)
-        finally:
-            await Tortoise.close_connections()
     except Exception as error:  # a migration may run any code
         raise MigrationError(f"a migration failed, the database is as it was: {error}") from error
+    finally:
+        EXECUTOR_CACHE.clear()  # kept by connection name, whatever the engine
     return applied
 
 

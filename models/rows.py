@@ -108,6 +108,7 @@ async def copy_from_postgres(connection: Any, target: sqlite3.Connection, progre
         marks = ", ".join("?" for _ in table.columns)
         insert = f'INSERT INTO "{table.name}" ({table.listed}) VALUES ({marks})'  # noqa: S608
         done = 0
+        progress(table.name, done, totals[table.name])
         cursor = await connection.cursor(f'SELECT {table.listed} FROM "{table.name}"')  # noqa: S608
         while rows := await cursor.fetch(BATCH):
             target.executemany(insert, [tuple(row) for row in rows])
@@ -132,6 +133,7 @@ async def copy_to_postgres(
         converts = await _check_columns(connection, table)
         rows = archive.execute(f'SELECT {table.listed} FROM "{table.name}"')  # noqa: S608
         done = 0
+        progress(table.name, done, totals[table.name])
         while batch := rows.fetchmany(BATCH):
             await connection.copy_records_to_table(
                 table.name, records=_converted(batch, converts), columns=table.columns
