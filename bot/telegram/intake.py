@@ -36,7 +36,7 @@ class UnreadableUpdateError(ValueError):
 
 
 class ClosedError(Exception):
-    """This process takes nothing in any more; another, or the next, will."""
+    """We take nothing in any more; another process, or the next one, will."""
 
 
 class Intake:

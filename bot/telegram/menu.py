@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from telegram import Bot, BotCommand
 
-from bot.commands.registry import Command
 from bot.telegram.state import recall, remember
+
+if TYPE_CHECKING:
+    from bot.commands.registry import Command
 
 SHORT_DESCRIPTION = "Rings when an email that you sent is opened or clicked."
 DESCRIPTION = (
