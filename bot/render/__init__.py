@@ -6,7 +6,7 @@ that fetches one makes a false hit.
 
 from bot.render.cards import card, fingerprint
 from bot.render.digests import DIGEST_LIMIT, Part, digests
-from bot.render.rings import Ring, correction, plain, ring, sentence
+from bot.render.rings import Ring, correction, plain, ring, sentence, withdrawal
 
 __all__ = [
     "DIGEST_LIMIT",
@@ -19,4 +19,5 @@ __all__ = [
     "plain",
     "ring",
     "sentence",
+    "withdrawal",
 ]

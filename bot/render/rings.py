@@ -68,6 +68,11 @@ def correction(one: Ring, text: str) -> Reply:
     )
 
 
+def withdrawal(one: Ring) -> str:
+    """The correction of a ring that was judged anew while it was on its way."""
+    return f"Correction: {sentence(one)} does not count any more; it was judged anew."
+
+
 def plain(reply: Reply) -> Reply:
     """The same words without anything a platform could refuse: one text, no buttons, no links."""
     return Reply(title=one_line(reply.text, 500), kind=reply.kind, private=reply.private, data=reply.data)
@@ -118,7 +123,7 @@ def _known(one: Ring) -> str:
     facts = one.facts
     parts = []
     after = facts.get("after")
-    if isinstance(after, (int, float)) and _counts(one):
+    if isinstance(after, (int, float)) and 0 <= after < 1e9 and _counts(one):
         parts.append(f"{duration(after)} after sending")
     if facts.get("via"):
         parts.append(f"via {one_line(str(facts['via']), 40)}")

@@ -1,0 +1,138 @@
+"""Cards of one destination: posted once, then edited in place, at most about once a second each.
+
+A card counts as up to date only when, in the transaction that says so, what is shown equals what is known:
+news that come while the chat is being called leave it dirty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from dataclasses import dataclass
+
+from bot.chat import LostError, RefusedError, Reply
+from bot.deliver.line import Line
+from bot.deliver.outbox import Target
+from bot.deliver.storing import insist
+from bot.render import card, fingerprint
+from bot.words import zone_of
+from models import Card
+from models.database import atomically
+from tracker.insights.snapshot import snapshot
+from tracker.services import Services
+
+EDIT_EVERY = dt.timedelta(seconds=1)
+BATCH = 50
+
+log = logging.getLogger(__name__)
+
+
+class Pace:
+    """When each card was last drawn, in this process, so that many hits become one edit."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[int, dt.datetime] = {}
+
+    def note(self, card_id: int, now: dt.datetime) -> None:
+        self._drawn[card_id] = now
+
+    def wait_until(self, card_id: int, now: dt.datetime) -> dt.datetime | None:
+        """When the card may be drawn again; None = now."""
+        drawn = self._drawn.get(card_id)
+        return drawn + EDIT_EVERY if drawn and drawn + EDIT_EVERY > now else None
+
+    def forget_old(self, now: dt.datetime) -> None:
+        self._drawn = {id_: at for id_, at in self._drawn.items() if at + EDIT_EVERY > now}
+
+
+@dataclass
+class Cards:
+    """The cards of one destination during one turn."""
+
+    services: Services
+    line: Line
+    target: Target
+    pace: Pace
+    stopping: asyncio.Event
+    drawn: int = 0  # messages posted or edited
+    later: dt.datetime | None = None  # when the next one may be drawn
+
+    async def draw_dirty(self) -> None:
+        """Posts what is missing, edits what changed. Raises ChatError but for Lost and Refused."""
+        dirty = Card.filter(destination_id=self.target.id, dirty_at__gt=dt.datetime.fromtimestamp(0, dt.UTC))
+        cards = await dirty.order_by("dirty_at", "id").limit(BATCH)
+        for one in cards:
+            if self.stopping.is_set():
+                return
+            wait = self.pace.wait_until(one.id, self.services.now())
+            if wait is None:
+                await self._draw(one)
+            elif self.later is None or wait < self.later:
+                self.later = wait
+        if len(cards) == BATCH:
+            self.later = self.services.now()
+
+    async def post(self, card_id: int) -> str | None:
+        """The remote id of a card that a ring refers to, posted now if it never was; None: it has none."""
+        one = await Card.get_or_none(id=card_id)
+        if one is None or one.remote_id:
+            return one.remote_id if one else None
+        return await self._draw(one)
+
+    async def post_anew(self, card_id: int) -> str | None:
+        """Posts a card again whose message is gone from the chat."""
+        await Card.filter(id=card_id).update(remote_id=None, shown=None, dirty_at=self.services.now())
+        return await self.post(card_id)
+
+    async def _draw(self, one: Card) -> str | None:
+        """Makes the chat show the card as it is now; its remote id."""
+        now = self.services.now()
+        reply = await self._render(one.message_id)
+        if reply is None:
+            return None
+        seen = fingerprint(reply)
+        remote_id = one.remote_id
+        if seen != one.shown:
+            remote_id = await self._show(remote_id, reply)
+            self.drawn += 1
+            self.pace.note(one.id, now)
+        posted_at = one.posted_at or (now if remote_id else None)
+        await insist(lambda: self._confirm(one, remote_id, seen, posted_at), self.stopping)
+        return remote_id
+
+    async def _show(self, remote_id: str | None, reply: Reply) -> str | None:
+        try:
+            if remote_id is not None:
+                try:
+                    await self.line.edit(remote_id, reply)
+                    return remote_id
+                except LostError:
+                    pass  # deleted in the chat: it comes back
+            return (await self.line.send(reply)).remote_id
+        except (RefusedError, LostError) as error:
+            # Not tried again before it changes; rings go out without it.
+            log.warning("a card was refused by %s: %s", self.target.place.platform, type(error).__name__)
+            return remote_id
+
+    async def _render(self, message_id: int) -> Reply | None:
+        found = await snapshot(message_id)
+        zone = zone_of(self.target.timezone) if self.target.timezone else None
+        return card(found, self.services.now(), zone) if found else None
+
+    async def _confirm(
+        self, one: Card, remote_id: str | None, seen: str, posted_at: dt.datetime | None
+    ) -> None:
+        """Stores what is shown; up to date only if nothing changed since it was rendered.
+
+        The update comes first: it waits for whoever is just changing the mail, and makes them wait for us.
+        """
+
+        async def work() -> None:
+            row = Card.filter(id=one.id)
+            await row.update(remote_id=remote_id, shown=seen, dirty_at=None, posted_at=posted_at)
+            reply = await self._render(one.message_id)
+            if reply is not None and fingerprint(reply) != seen:
+                await row.update(dirty_at=self.services.now())
+
+        await atomically(work)

@@ -1,0 +1,291 @@
+"""The rows of the outbox: what is due where, what rang lately, and the marks that follow each message.
+
+All SQL of the delivery stands here, but for leases and the end of a destination. Reading and marking only;
+what to do with a row is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.chat import Place
+from bot.deliver.rules import WINDOW, Due, Mutes, Recent
+from bot.render import Ring, withdrawal
+from models.columns import from_micros, to_micros
+from models.writer import Statement
+from tracker.services import Services
+
+BATCH = 200
+
+
+@dataclass(frozen=True)
+class Work:
+    """A destination that has something to be told."""
+
+    destination_id: int
+    platform: str
+    alerts: bool
+    fixes: bool
+    cards: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """A destination as a turn needs it."""
+
+    id: int
+    account_id: int
+    place: Place
+    failures: int
+    timezone: str | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An alert with everything that deciding and rendering it takes."""
+
+    id: int
+    due: Due
+    mutes: Mutes
+    ring: Ring
+    attempts: int
+    card_id: int | None
+    card_remote: str | None
+    remote_id: str | None
+    fix_text: str | None
+    state: str
+
+
+_WORK = """
+SELECT d.id, d.platform,
+  EXISTS (SELECT 1 FROM alert a WHERE a.destination_id = d.id AND a.state = 'waiting' AND a.due_at <= ?),
+  d.id IN (SELECT a.destination_id FROM alert a
+           WHERE a.fix_text IS NOT NULL AND a.state IN ('sent', 'folded')),
+  EXISTS (SELECT 1 FROM card c WHERE c.destination_id = d.id AND c.dirty_at > 0)
+FROM destination d
+WHERE d.off_at IS NULL AND (d.wait_until IS NULL OR d.wait_until <= ?)
+  AND (d.leased_until IS NULL OR d.leased_until <= ? OR d.leased_by = ?)
+"""
+
+_TARGET = """
+SELECT d.id, d.account_id, d.platform, d.workspace, d.chat_id, d.thread_id, d.title, d.private, d.failures,
+  a.timezone
+FROM destination d JOIN account a ON a.id = d.account_id WHERE d.id = ?
+"""
+
+# A person is found by address: rows made before the person was known have no person_id.
+_ALERTS = """
+SELECT a.id, a.event, a.ordinal, a.due_at, a.facts, a.attempts, a.remote_id, a.fix_text, a.state,
+  m.code, m.subject, r.address, l.label, c.id, c.remote_id,
+  acc.muted_until, d.muted_until, m.muted_until, p.muted_until, m.muted, p.muted
+FROM alert a
+JOIN account acc ON acc.id = a.account_id
+JOIN destination d ON d.id = a.destination_id
+LEFT JOIN message m ON m.id = a.message_id
+LEFT JOIN recipient r ON r.id = a.recipient_id
+LEFT JOIN person p ON p.account_id = a.account_id AND p.address = r.address
+LEFT JOIN link l ON l.id = a.link_id
+LEFT JOIN card c ON c.message_id = a.message_id AND c.destination_id = a.destination_id
+WHERE a.destination_id = ? AND
+"""
+
+_SENT = (
+    "UPDATE alert SET state = ?, sent_at = ?, remote_id = ?, last_error = NULL "
+    "WHERE id = ? AND state = 'waiting'"
+)
+# Judged anew while it was on its way: it did ring, so it has to be corrected.
+_SENT_BUT_WITHDRAWN = (
+    "UPDATE alert SET state = ?, sent_at = ?, remote_id = ?, fix_text = COALESCE(fix_text, ?) "
+    "WHERE id = ? AND state = 'withdrawn'"
+)
+_WELL = "UPDATE destination SET failures = 0, wait_until = NULL WHERE id = ? AND failures > 0"
+_CLOSE = "UPDATE alert SET state = ?, last_error = ? WHERE id = ? AND state = 'waiting'"
+_FIXED = "UPDATE alert SET fix_text = NULL, facts = ? WHERE id = ? AND fix_text = ?"
+_FAILED = "UPDATE alert SET attempts = attempts + 1, last_error = ? WHERE id = ?"
+_HOLD = "UPDATE destination SET wait_until = ?, failures = failures + 1 WHERE id = ?"
+
+
+async def find_work(services: Services, platforms: Collection[str], holder: str) -> list[Work]:
+    """The destinations on these platforms that can be served now, in a steady order."""
+    now = to_micros(services.now())
+    rows = await services.writer.fetch(_WORK, (now, now, now, holder))
+    found = [Work(row[0], row[1], bool(row[2]), bool(row[3]), bool(row[4])) for row in rows]
+    return [one for one in found if one.platform in platforms and (one.alerts or one.fixes or one.cards)]
+
+
+async def next_due(services: Services) -> dt.datetime | None:
+    """When the next held alert is due, or the next waiting destination may be served again."""
+    now = to_micros(services.now())
+    rows = await services.writer.fetch(
+        "SELECT MIN(due_at) FROM alert WHERE state = 'waiting' AND due_at > ? "
+        "UNION ALL SELECT MIN(wait_until) FROM destination WHERE off_at IS NULL AND wait_until > ?",
+        (now, now),
+    )
+    moments = [row[0] for row in rows if row[0] is not None]
+    return from_micros(min(moments)) if moments else None
+
+
+async def load_target(services: Services, destination_id: int) -> Target | None:
+    """The destination's place and zone, or None when it was deleted."""
+    rows = await services.writer.fetch(_TARGET, (destination_id,))
+    if not rows:
+        return None
+    row = rows[0]
+    place = Place(
+        platform=row[2],
+        workspace=row[3],
+        chat_id=row[4],
+        thread_id=row[5],
+        title=row[6],
+        private=bool(row[7]),
+    )
+    return Target(id=row[0], account_id=row[1], place=place, failures=row[8], timezone=row[9])
+
+
+async def due_alerts(services: Services, destination_id: int) -> list[Waiting]:
+    """Waiting alerts that are due, oldest first, at most a batch."""
+    condition = "a.state = 'waiting' AND a.due_at <= ? ORDER BY a.due_at, a.id LIMIT ?"
+    return await _alerts(services, condition, destination_id, to_micros(services.now()), BATCH)
+
+
+async def waiting_alerts(services: Services, destination_id: int) -> list[Waiting]:
+    """Everything that waits for this destination, also what is held: for telling what gets lost."""
+    return await _alerts(services, "a.state = 'waiting' ORDER BY a.due_at, a.id", destination_id)
+
+
+async def alerts_to_fix(services: Services, destination_id: int) -> list[Waiting]:
+    """Alerts that rang and were judged anew since."""
+    condition = "a.fix_text IS NOT NULL AND a.state IN ('sent', 'folded') ORDER BY a.id LIMIT ?"
+    return await _alerts(services, condition, destination_id, BATCH)
+
+
+async def alerts_of_digest(services: Services, destination_id: int, remote_id: str) -> list[Waiting]:
+    """The alerts that one digest names, in its order."""
+    condition = "a.state = 'folded' AND a.remote_id = ? ORDER BY a.due_at, a.id"
+    return await _alerts(services, condition, destination_id, remote_id)
+
+
+async def _alerts(services: Services, condition: str, *arguments: Any) -> list[Waiting]:
+    return [_waiting(row) for row in await services.writer.fetch(_ALERTS + condition, arguments)]
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    (id_, event, ordinal, due_at, facts, attempts, remote_id, fix_text, state) = row[:9]
+    (code, subject, address, label, card_id, card_remote) = row[9:15]
+    return Waiting(
+        id=id_,
+        due=Due(event, from_micros(due_at)),
+        mutes=Mutes(
+            until=tuple(from_micros(one) for one in row[15:19] if one is not None),
+            always=bool(row[19] or row[20]),
+        ),
+        ring=Ring(event, code, subject or "", address, ordinal, label, _facts(facts)),
+        attempts=attempts,
+        card_id=card_id,
+        card_remote=card_remote,
+        remote_id=remote_id,
+        fix_text=fix_text,
+        state=state,
+    )
+
+
+def _facts(stored: Any) -> Mapping[str, Any]:
+    """The JSON column as a mapping; a bare text is the text of a notice."""
+    if isinstance(stored, str):
+        try:
+            stored = json.loads(stored)
+        except ValueError:
+            return {"text": stored}
+    if isinstance(stored, str):
+        return {"text": stored}
+    return stored if isinstance(stored, dict) else {}
+
+
+async def recent_sounds(services: Services, destination_id: int) -> Recent:
+    """When this destination rang within the last window; a digest in several parts is one sound."""
+    since = to_micros(services.now() - WINDOW)
+    rows = await services.writer.fetch(
+        "SELECT DISTINCT state, sent_at, CASE WHEN state = 'folded' THEN 0 ELSE id END FROM alert "
+        "WHERE destination_id = ? AND sent_at > ?",
+        (destination_id, since),
+    )
+    return Recent(
+        rings=tuple(from_micros(row[1]) for row in rows if row[0] == "sent"),
+        digests=tuple(from_micros(row[1]) for row in rows if row[0] == "folded"),
+    )
+
+
+def mark_sent(
+    target: Target, alerts: Sequence[Waiting], state: str, remote_id: str, at: dt.datetime
+) -> list[Statement]:
+    """The chat took it: `state` is sent or folded."""
+    moment = to_micros(at)
+    rows = [(state, moment, remote_id, one.id) for one in alerts]
+    late = [(state, moment, remote_id, withdrawal(one.ring), one.id) for one in alerts]
+    return [
+        Statement(_SENT, rows),
+        Statement(_SENT_BUT_WITHDRAWN, late),
+        Statement(_WELL, [(target.id,)]),
+    ]
+
+
+def mark_silenced(alerts: Sequence[Waiting]) -> list[Statement]:
+    return [Statement(_CLOSE, [("silenced", None, one.id) for one in alerts])]
+
+
+def mark_dropped(alert: Waiting, why: str) -> list[Statement]:
+    return [Statement(_CLOSE, [("dropped", why[:200], alert.id)])]
+
+
+def mark_fixed(alert: Waiting) -> list[Statement]:
+    """The correction stands in the chat; the text is kept for a digest that is drawn again."""
+    facts = json.dumps({**alert.ring.facts, "fixed": alert.fix_text})
+    return [Statement(_FIXED, [(facts, alert.id, alert.fix_text)])]
+
+
+def mark_failed(
+    target: Target, alerts: Sequence[Waiting], why: str, wait_until: dt.datetime
+) -> list[Statement]:
+    """Nothing, or nobody knows what, was shown: the destination rests."""
+    statements = [Statement(_HOLD, [(to_micros(wait_until), target.id)])]
+    if alerts:
+        statements.append(Statement(_FAILED, [(why[:200], one.id) for one in alerts]))
+    return statements
+
+
+_PENDING = """
+SELECT d.platform FROM destination d JOIN alert a ON a.destination_id = d.id
+WHERE d.off_at IS NULL AND a.state = 'waiting'
+UNION ALL
+SELECT d.platform FROM destination d JOIN alert a ON a.destination_id = d.id
+WHERE d.off_at IS NULL AND a.fix_text IS NOT NULL AND a.state IN ('sent', 'folded')
+UNION ALL
+SELECT d.platform FROM destination d JOIN card c ON c.destination_id = d.id
+WHERE d.off_at IS NULL AND c.dirty_at > 0
+"""
+
+_OLDEST = """
+SELECT d.platform, MIN(a.due_at) FROM destination d JOIN alert a ON a.destination_id = d.id
+WHERE d.off_at IS NULL AND a.state = 'waiting' AND a.due_at <= ? GROUP BY d.platform
+"""
+
+
+async def pending(services: Services, platforms: Collection[str] | None = None) -> int:
+    """Alerts, corrections and cards that still have to reach an active destination; 0 = nothing to tell.
+
+    Held alerts count. `platforms` narrows it to chats that this process speaks; None = all.
+    """
+    rows = await services.writer.fetch(_PENDING)
+    return sum(platforms is None or row[0] in platforms for row in rows)
+
+
+async def oldest_alert_seconds(services: Services, platforms: Collection[str] | None = None) -> float | None:
+    """For how long the oldest alert has been due and not delivered; None when none waits."""
+    now = to_micros(services.now())
+    rows = await services.writer.fetch(_OLDEST, (now,))
+    dues = [row[1] for row in rows if platforms is None or row[0] in platforms]
+    return (now - min(dues)) / 1_000_000 if dues else None

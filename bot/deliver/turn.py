@@ -1,0 +1,206 @@
+"""One turn of serving one destination under its lease: rings, corrections, cards, until nothing is due.
+
+A ring goes out before cards are edited, but after its own card was posted, since it refers to it. Everything
+is marked only after the chat took it: a crash in between rings once more, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from bot.chat import ChatError, GoneError, LostError, RefusedError, Reply, Sent, TryLaterError
+from bot.deliver import outbox
+from bot.deliver.cards import Cards
+from bot.deliver.ending import move, switch_off
+from bot.deliver.leases import LeaseLostError
+from bot.deliver.line import Line, UnexpectedError
+from bot.deliver.outbox import Target, Waiting
+from bot.deliver.rules import Action, Recent, back_off, decide
+from bot.deliver.storing import insist
+from bot.render import correction, digests, plain, ring
+from models.writer import Statement
+from tracker.services import Services
+
+MOST_SURPRISES = 5  # failures of an unknown kind before an alert is tried in plain words, then dropped
+DIGEST_ROOM = 3500  # an edited digest may grow a little, for its corrections
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Turn:
+    """Everything that one destination gets now. `later` says when its waiting alerts may go on."""
+
+    services: Services
+    target: Target
+    line: Line
+    cards: Cards
+    stopping: asyncio.Event
+    rung: int = 0
+    later: dt.datetime | None = None
+    _current: Sequence[Waiting] = field(default=())
+
+    async def run(self) -> None:
+        """Serves until nothing is due. Raises only what the database raises."""
+        try:
+            await self._ring_all()
+            await self._correct_all()
+            await self.cards.draw_dirty()
+        except LeaseLostError:
+            log.warning("another worker took over a %s destination", self.target.place.platform)
+        except GoneError as error:
+            if error.moved_to:
+                await move(self.services, self.target, error.moved_to)
+            else:
+                await switch_off(self.services, self.target, str(error))
+        except ChatError as error:
+            await self._hold(error)
+
+    async def _ring_all(self) -> None:
+        recent = await outbox.recent_sounds(self.services, self.target.id)
+        while not self.stopping.is_set():
+            batch = await outbox.due_alerts(self.services, self.target.id)
+            due = await self._without_muted(batch, recent)
+            if not due and len(batch) == outbox.BATCH:
+                continue
+            if not due:
+                return
+            now = self.services.now()
+            decision = decide(due[0].due, due[0].mutes, recent, now)
+            if decision.action is Action.SEND:
+                if await self._ring(due[0]):
+                    recent = replace(recent, rings=(*recent.rings, now))
+            elif decision.action is Action.FOLD:
+                await self._fold(due, now)
+                recent = replace(recent, digests=(*recent.digests, now))
+            else:
+                self.later = decision.until
+                return
+
+    async def _without_muted(self, batch: list[Waiting], recent: Recent) -> list[Waiting]:
+        """The audible ones; the others become silent. Counters and cards go on without them."""
+        now = self.services.now()
+        muted = [one for one in batch if decide(one.due, one.mutes, recent, now).action is Action.SILENCE]
+        if not muted:
+            return batch
+        await self.services.writer.apply(outbox.mark_silenced(muted))
+        gone = {one.id for one in muted}
+        return [one for one in batch if one.id not in gone]
+
+    async def _ring(self, alert: Waiting) -> bool:
+        """Sends one alert; False when the chat will never take it, in no form."""
+        self._current = [alert]
+        under = alert.card_remote
+        if under is None and alert.card_id is not None:
+            under = await self.cards.post(alert.card_id)
+        sent = await self._say(alert, under)
+        if sent is None:
+            return False
+        now = self.services.now()
+        await self._store(outbox.mark_sent(self.target, [alert], "sent", sent.remote_id, now))
+        self.rung += 1
+        self._current = ()
+        return True
+
+    async def _say(self, alert: Waiting, under: str | None) -> Sent | None:
+        """As it should be; under a new card if the old one is gone; in plain words; or dropped."""
+        reply = ring(alert.ring)
+        try:
+            try:
+                return await self.line.send(reply, under)
+            except LostError:
+                under = await self.cards.post_anew(alert.card_id) if alert.card_id is not None else None
+                return await self.line.send(reply, under)
+        except (RefusedError, LostError):
+            pass
+        except UnexpectedError:
+            if alert.attempts < MOST_SURPRISES:
+                raise
+        try:
+            return await self.line.send(plain(reply))
+        except (RefusedError, LostError, UnexpectedError) as error:
+            log.error("an alert was refused by %s and is dropped", self.target.place.platform)
+            await self._store(outbox.mark_dropped(alert, str(error) or type(error).__name__))
+            return None
+
+    async def _fold(self, due: list[Waiting], now: dt.datetime) -> None:
+        """Names all of `due` in one digest, in several messages if it is too long for one."""
+        for part in digests([one.ring for one in due]):
+            named = [due[position] for position in part.named]
+            self._current = named
+            try:
+                try:
+                    sent = await self.line.send(part.reply)
+                except (RefusedError, LostError):
+                    sent = await self.line.send(plain(part.reply))
+            except (RefusedError, LostError) as error:
+                log.error("a digest was refused by %s and is dropped", self.target.place.platform)
+                await self._store([one for alert in named for one in outbox.mark_dropped(alert, str(error))])
+                continue
+            await self._store(outbox.mark_sent(self.target, named, "folded", sent.remote_id, now))
+            self.rung += 1
+        self._current = ()
+
+    async def _correct_all(self) -> None:
+        for alert in await outbox.alerts_to_fix(self.services, self.target.id):
+            if self.stopping.is_set():
+                return
+            self._current = [alert]
+            await self._correct(alert)
+            await self._store(outbox.mark_fixed(alert))
+            self._current = ()
+
+    async def _correct(self, alert: Waiting) -> None:
+        """Replaces what rang wrongly; what cannot be edited is answered, what is gone is left."""
+        assert alert.fix_text is not None
+        said = correction(alert.ring, alert.fix_text)
+        if alert.remote_id is None:
+            return
+        try:
+            shown = await self._digest_anew(alert) if alert.state == "folded" else said
+            await self.line.edit(alert.remote_id, shown)
+        except LostError:
+            return
+        except RefusedError:
+            await self._say_correction(said, alert)
+        self.rung += 1
+
+    async def _say_correction(self, said: Reply, alert: Waiting) -> None:
+        try:
+            await self.line.send(said, alert.card_remote)
+        except (RefusedError, LostError):
+            log.warning("a correction was refused by %s", self.target.place.platform)
+
+    async def _digest_anew(self, alert: Waiting) -> Reply:
+        """The digest that named `alert`, with the corrections so far."""
+        assert alert.remote_id is not None
+        named = await outbox.alerts_of_digest(self.services, self.target.id, alert.remote_id)
+        rings = [
+            replace(one.ring, facts={**one.ring.facts, "fixed": one.fix_text}) if one.fix_text else one.ring
+            for one in named
+        ]
+        return digests(rings, DIGEST_ROOM)[0].reply
+
+    async def _hold(self, error: ChatError) -> None:
+        """The chat asked to wait, or did not answer: nothing is sent before, and others are not delayed."""
+        if isinstance(error, TryLaterError) and error.after is not None:
+            seconds = max(error.after, 0.5) * (1 + random.random() / 10)  # noqa: S311, no secret
+        else:
+            seconds = back_off(self.target.failures, random.random())  # noqa: S311, no secret
+        until = self.services.now() + dt.timedelta(seconds=seconds)
+        why = one_line_of(error)
+        log.info("%s: %s; next try in %.0f s", self.target.place.platform, type(error).__name__, seconds)
+        await self._store(outbox.mark_failed(self.target, self._current, why, until))
+
+    async def _store(self, statements: list[Statement]) -> None:
+        await insist(lambda: self.services.writer.apply(statements), self.stopping)
+
+
+def one_line_of(error: ChatError) -> str:
+    """What went wrong, for the alert's row: the chats word their own errors, without addresses."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
