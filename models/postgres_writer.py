@@ -56,6 +56,9 @@ _CALLERS_FAULT = (
     asyncpg.InternalClientError,
 )
 
+# One row's values can never be stored.
+_ROWS_FAULT = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, UnicodeError, OverflowError)
+
 
 class _Line:
     """One connection, made when needed, used by one call at a time, dropped after any doubt."""
@@ -212,12 +215,12 @@ class PostgresWriter:
     async def _insert(self, connection: Any, hits: Sequence[RawHit]) -> None:
         try:
             await self._insert_all(connection, hits)
-        except _CALLERS_FAULT:
+        except _ROWS_FAULT:
             # One row can never be stored: the others must not suffer. Those already in are ignored.
             for hit in hits:
                 try:
                     await self._insert_all(connection, [hit])
-                except _CALLERS_FAULT as error:
+                except _ROWS_FAULT as error:
                     log.error("a hit cannot be stored and is dropped: %s", type(error).__name__)
 
     async def _insert_all(self, connection: Any, hits: Sequence[RawHit]) -> None:

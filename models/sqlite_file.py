@@ -44,6 +44,11 @@ def is_down(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error | OSError | MemoryError)
 
 
+def is_row_fault(error: BaseException) -> bool:
+    """Whether one row's values can never be stored, whatever the database's state."""
+    return isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | UnicodeError | OverflowError)
+
+
 def is_busy(error: BaseException) -> bool:
     """Whether somebody else holds the write lock: the connection itself is fine."""
     code = getattr(error, "sqlite_errorcode", None)

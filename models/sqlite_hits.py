@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from models.sqlite_file import is_down
+from models.sqlite_file import is_row_fault
 from models.writer import RawHit, agent_id
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class HitInsert:
         try:
             self._insert(connection, hits)
         except Exception as error:
-            if is_down(error) or not connection.in_transaction:
+            if not is_row_fault(error) or not connection.in_transaction:
                 raise
         else:
             return
@@ -58,7 +58,7 @@ class HitInsert:
             try:
                 self._insert(connection, [hit])
             except Exception as error:
-                if is_down(error) or not connection.in_transaction:
+                if not is_row_fault(error) or not connection.in_transaction:
                     raise
                 log.error("a hit cannot be stored and is dropped: %s", type(error).__name__)
 

@@ -1,0 +1,73 @@
+"""The web application: pixel, redirect, health, and the pages that other modules add.
+
+Built by `bot/__main__` (which also mounts the chats' webhooks) and by the tests. The recorder lives as long
+as the application: it stops after the last answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from tracker.hits.record import Recorder
+from tracker.services import Services
+from tracker.web import health, hits
+from tracker.web.intake import Intake
+from tracker.web.keys import CHAT_HEALTH, INTAKE, RECORDER, SERVICES, UNDER_WAY, ChatHealth, UnderWay
+
+BODY_LIMIT = 256 * 1024
+BODY_SECONDS = 10.0
+_PAGES = ("tracker.web.copy_page", "tracker.web.privacy")
+
+
+@web.middleware
+async def _careful(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counts requests under way, and cuts a body that does not arrive: the framework waits for ever."""
+    under_way = request.app[UNDER_WAY]
+    under_way.count += 1
+    try:
+        if request.can_read_body and not request.content_type.startswith("multipart/"):
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    await request.read()  # kept: handlers read it again from memory
+            except TimeoutError:
+                return web.Response(status=408, text="The request took too long to arrive.\n")
+        return await handler(request)
+    finally:
+        under_way.count -= 1
+
+
+async def _recording(app: web.Application) -> AsyncIterator[None]:
+    await app[RECORDER].start()
+    yield
+    await app[RECORDER].stop()
+
+
+def build_app(
+    services: Services,
+    recorder: Recorder,
+    *,
+    chat_health: ChatHealth = dict,
+    more: Callable[[web.Application], None] | None = None,
+) -> web.Application:
+    """The application without a port. `more` adds routes of the chats. The writer must be started."""
+    app = web.Application(middlewares=[_careful], client_max_size=BODY_LIMIT)
+    app[SERVICES] = services
+    app[RECORDER] = recorder
+    app[INTAKE] = Intake(services)
+    app[CHAT_HEALTH] = chat_health
+    app[UNDER_WAY] = UnderWay()
+    app.cleanup_ctx.append(_recording)
+    hits.add_routes(app)
+    health.add_routes(app)
+    for page in _PAGES:
+        if importlib.util.find_spec(page) is not None:
+            importlib.import_module(page).add_routes(app)
+    if more is not None:
+        more(app)
+    return app

@@ -1,0 +1,78 @@
+"""From a request's headers to the raw hit: the one place where both ways of the pixel meet.
+
+The ordinary handlers (hits.py) and the lean protocol (lean.py) hand in the same few things, so that what is
+stored never depends on the way. Full addresses live in memory only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from models.columns import to_micros
+from models.writer import RawHit
+from tracker.hits import facts
+from tracker.services import Services
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+class Described(NamedTuple):
+    """What a request's headers say of it; nothing in here depends on token or address."""
+
+    agent: str | None
+    purpose: str | None
+    kept: str | None
+    forwarded: tuple[str, ...]  # X-Forwarded-For, in order
+
+
+def describe(headers: Mapping[str, str], forwarded: Sequence[str]) -> Described:
+    """`headers` finds names in lower case."""
+    return Described(
+        facts.clean_agent(headers.get("user-agent")),
+        facts.purpose_of(headers),
+        facts.kept_headers(headers),
+        tuple(forwarded),
+    )
+
+
+class Intake:
+    """Makes raw hits; one for each application."""
+
+    def __init__(self, services: Services) -> None:
+        self._now = services.now
+        self._key = services.settings.key
+        proxies = services.settings.proxies
+        self._client = lru_cache(8192)(
+            lambda peer, forwarded: facts.client_address(peer, forwarded if proxies else (), proxies)
+        )
+        # Unique without asking anybody, and in order, so that an index on it grows at its end.
+        self._prefix = f"{int(time.time()):08x}{secrets.token_hex(6)}"
+        self._numbers = itertools.count()
+
+    def origin(self, peer: str | None, forwarded: Sequence[str], agent: str | None) -> facts.Origin:
+        """Network, label and device of a request; `agent` as `facts.clean_agent` gives it."""
+        return facts.origin_of(self._key, self._client(peer, tuple(forwarded)), agent)
+
+    def hit(self, kind: str, token: str, peer: str | None, described: Described) -> RawHit:
+        """The raw hit of a GET that arrived now."""
+        agent = described.agent
+        network, label, device = self.origin(peer, described.forwarded, agent)
+        return RawHit(
+            f"{self._prefix}{next(self._numbers):012x}",
+            to_micros(self._now()),
+            token,
+            "GET",
+            described.purpose,
+            agent,
+            network,
+            label,
+            device,
+            described.kept,
+            kind,
+        )

@@ -1,0 +1,197 @@
+"""The short way of the pixel: a plain, complete GET of `/o/TOKEN.gif` is answered without the framework.
+
+Stands in front of the ordinary application on the same port. Whatever is not exactly such a request, in one
+read, is handed over with every byte and the connection itself (`transport.set_protocol`), so that there is
+one HTTP implementation for everything else. Answers are the bytes that the ordinary handler would send.
+Switch it off with `serve(…, lean=False)`; the same tests run on both ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from email.utils import formatdate
+
+from tracker.hits.record import Recorder
+from tracker.web.hits import GIF, PIXEL_HEADERS
+from tracker.web.intake import Described, Intake, describe
+
+_REQUEST = re.compile(rb"GET /o/([A-Za-z0-9_-]{22})\.gif HTTP/1\.1\r\n")
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\x21-\x7e][\t\x20-\x7e]*)?)")
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
+# These change what the request means or how the answer is framed: the framework knows how.
+_HARD = {"content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer", "http2-settings"}
+
+HEAD_LIMIT = 8000  # bytes of a head; the framework has limits of its own for longer ones
+HELD_LIMIT = 64 * 1024  # bytes that may arrive while an answer waits for its commit
+IDLE_SECONDS = 15.0
+_CACHED_HEADS = 4096
+
+Head = tuple[Described, bool]  # what the headers say; whether the connection closes after the answer
+
+
+def parse_head(raw: bytes) -> Head | None:
+    """The header fields of a plain request, up to and with the empty line; None for anything unusual."""
+    try:
+        lines = raw.decode("ascii").split("\r\n")
+    except UnicodeDecodeError:
+        return None
+    fields: dict[str, str] = {}
+    for line in lines[:-2]:
+        match = _FIELD.fullmatch(line)
+        if match is None:
+            return None
+        name = match[1].lower()
+        if name in fields or name in _HARD:
+            return None
+        fields[name] = match[2].rstrip(" \t")
+    connection = fields.get("connection", "keep-alive").lower()
+    if connection not in ("keep-alive", "close") or not _HOST.fullmatch(fields.get("host", "")):
+        return None
+    forwarded = (fields["x-forwarded-for"],) if "x-forwarded-for" in fields else ()
+    return describe(fields, forwarded), connection == "close"
+
+
+class Door:
+    """What the connections of one listener share."""
+
+    def __init__(self, intake: Intake, recorder: Recorder, ordinary: Callable[[], asyncio.Protocol]) -> None:
+        self.intake = intake
+        self.recorder = recorder
+        self.ordinary = ordinary
+        self.connections: set[Lean] = set()
+        self.stopping = False
+        self.now = 0.0
+        self.answer = self.last_answer = b""
+        self._heads: dict[bytes, Head] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._every_second()
+
+    def __call__(self) -> Lean:
+        return Lean(self)
+
+    def head(self, raw: bytes) -> Head | None:
+        """As `parse_head`; the same client sends the same head again and again."""
+        known = self._heads.get(raw)
+        if known is None:
+            known = parse_head(raw)
+            if known is not None:
+                if len(self._heads) >= _CACHED_HEADS:
+                    self._heads.clear()
+                self._heads[raw] = known
+        return known
+
+    def _every_second(self) -> None:
+        """Renews the date in the answer, and closes what has been idle for too long."""
+        self.now = self._loop.time()
+        lines = [*(f"{name}: {value}" for name, value in PIXEL_HEADERS.items())]
+        lines += [f"Content-Length: {len(GIF)}", f"Date: {formatdate(usegmt=True)}"]
+        head = "HTTP/1.1 200 OK\r\n" + "\r\n".join(lines)
+        self.answer = f"{head}\r\n\r\n".encode() + GIF
+        self.last_answer = f"{head}\r\nConnection: close\r\n\r\n".encode() + GIF
+        for one in [one for one in self.connections if one.idle_since < self.now - IDLE_SECONDS]:
+            one.close_if_idle()
+        self._timer = self._loop.call_later(1.0, self._every_second)
+
+    async def stop(self, seconds: float) -> None:
+        """Closes idle connections, waits for the answers under way, then closes the rest."""
+        self.stopping = True
+        for one in list(self.connections):
+            one.close_if_idle()
+        until = self._loop.time() + seconds
+        while self.connections and self._loop.time() < until:  # noqa: ASYNC110, many may end
+            await asyncio.sleep(0.01)
+        for one in list(self.connections):
+            one.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class Lean(asyncio.Protocol):
+    """One connection, until it is closed or handed over."""
+
+    __slots__ = ("_closing", "_door", "_held", "_peer", "_transport", "_waiting", "idle_since")
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._transport: asyncio.Transport | None = None
+        self._peer: str | None = None
+        self._held = b""
+        self._waiting = False  # an answer waits for its commit
+        self._closing = False
+        self.idle_since = door.now
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else None
+        self._door.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._transport = None
+        self._door.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting:
+            self._held += data
+            if len(self._held) > HELD_LIMIT:
+                self.pause_writing()
+            return
+        door = self._door
+        if len(data) <= HEAD_LIMIT and data.find(b"\r\n\r\n") == len(data) - 4:
+            match = _REQUEST.match(data)
+            head = door.head(data[match.end() :]) if match is not None else None
+            if match is not None and head is not None:
+                described, self._closing = head
+                self._waiting = True
+                hit = door.intake.hit("open", match[1].decode(), self._peer, described)
+                door.recorder.record(hit, self._answer)
+                return
+        self._hand_over(data)
+
+    def _answer(self) -> None:
+        self._waiting = False
+        transport = self._transport
+        if transport is None:
+            return
+        door = self._door
+        if self._closing or door.stopping:
+            transport.write(door.last_answer)
+            transport.close()
+            return
+        transport.write(door.answer)
+        self.idle_since = door.now
+        if self._held:
+            held, self._held = self._held, b""
+            transport.resume_reading()
+            self.data_received(held)
+
+    def _hand_over(self, data: bytes) -> None:
+        """From here on the connection is the framework's, from its first unanswered byte."""
+        transport, self._transport = self._transport, None
+        self._door.connections.discard(self)
+        if transport is None or transport.is_closing():
+            return
+        ordinary = self._door.ordinary()
+        transport.set_protocol(ordinary)
+        ordinary.connection_made(transport)
+        ordinary.data_received(data)
+
+    def close_if_idle(self) -> None:
+        if not self._waiting and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,67 @@
+"""Listening and stopping: one port, the lean protocol in front, and an end that cuts nobody off.
+
+`serve` is used by `bot/__main__` and by the tests; it knows nothing of what the application does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from tracker.web.keys import INTAKE, RECORDER, UNDER_WAY
+from tracker.web.lean import Door
+
+KEEPALIVE_SECONDS = 15.0  # the framework's default of an hour is an invitation
+STOP_SECONDS = 8.0  # platforms kill after 10 to 30
+BACKLOG = 1024
+
+
+@dataclass(frozen=True)
+class Listener:
+    port: int  # as bound: asked for 0, the system chose one
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application, host: str, port: int, *, lean: bool = True, stop_seconds: float = STOP_SECONDS
+) -> AsyncIterator[Listener]:
+    """Listens while the block runs. At its end requests under way are answered before anything is closed.
+
+    Raises OSError when the port cannot be bound.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # it prints paths, which hold tokens
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=2.0,
+        lingering_time=2.0,
+    )
+    await runner.setup()
+    try:
+        assert runner.server is not None
+        door = Door(app[INTAKE], app[RECORDER], runner.server) if lean else None
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(door or runner.server, host, port, backlog=BACKLOG)
+        try:
+            yield Listener(listening.sockets[0].getsockname()[1])
+        finally:
+            listening.close()
+            if door is not None:
+                await door.stop(stop_seconds)
+            await _settle(app, stop_seconds)
+    finally:
+        await runner.cleanup()
+
+
+async def _settle(app: web.Application, seconds: float) -> None:
+    """Waits until no request is being answered, and a moment more for the last bytes."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    await asyncio.sleep(0.05)  # accepted just now, not yet read
+    while app[UNDER_WAY].count and loop.time() < until:  # noqa: ASYNC110, many may end
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
