@@ -9,19 +9,18 @@ from bot.chat import Reply
 from bot.commands.arguments import read_length
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import one_line, plural
+from tracker.export import write_export
 
 DEFAULT = dt.timedelta(days=30)
 
 
 async def answer_export(request: Request) -> Reply:
     """`export [7d|30d|all]`."""
-    from tracker.export import write_export
-
     since = read_since(request.arguments, request.services.now())
     text = io.StringIO(newline="")
-    await write_export(request.services, text, account=request.account, since=since, as_csv=True)
-    content = text.getvalue()
-    rows = max(content.count("\n") - 1, 0)
+    rows = await write_export(
+        request.services, text, account=request.account, since=since, as_csv=True, progress=lambda _: None
+    )
     period = f" since {since:%d %b %Y}" if since else ""
     if not rows:
         return Reply(title=f"There is nothing to export{period}. For everything: export all")
@@ -29,7 +28,7 @@ async def answer_export(request: Request) -> Reply:
     return Reply(
         title=f"{plural(rows, 'event')}{period}, with class and reason of each.",
         # The mark at the start lets spreadsheets read é and Cyrillic.
-        file=(name, b"\xef\xbb\xbf" + content.encode()),
+        file=(name, b"\xef\xbb\xbf" + text.getvalue().encode()),
         data={"rows": rows, "file": name},
     )
 

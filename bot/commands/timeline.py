@@ -10,7 +10,7 @@ from bot.commands.registry import Command, CommandError, Request
 from bot.render import card
 from bot.words import ago, moment, one_line, plural, quoted, zone_of
 from models import Hit, Message
-from tracker.hits.reasons import sentence_of
+from tracker.hits.reasons import sentence
 from tracker.hits.verdicts import Verdict
 from tracker.insights.lists import search_messages
 from tracker.insights.snapshot import Snapshot, snapshot
@@ -117,8 +117,7 @@ def _event(hit: Hit, found: Snapshot, now: dt.datetime, zone: dt.tzinfo) -> str:
         parts.append(one_line(hit.client, 60))
     said = " · ".join(parts)
     if verdict is not None and not verdict.counts:
-        details = hit.details if isinstance(hit.details, dict) else None
-        said += f": {one_line(sentence_of(hit.reason, hit.client, details), 200)}"
+        said += f": {one_line(sentence(hit), 200)}"
     return said
 
 
