@@ -8,6 +8,7 @@ because Slack's unfurler would fetch tracked addresses and make false hits.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 from collections.abc import Callable
@@ -149,7 +150,7 @@ class SlackClient:
         query = {"filename": name, "length": len(content)}
         place = await self._asked(client, "files.getUploadURLExternal", http_verb="GET", params=query)
         try:
-            async with self.session.post(str(place["upload_url"]), data=content) as answer:
+            async with self.session.post(str(place["upload_url"]), data=io.BytesIO(content)) as answer:
                 await answer.read()
                 status, headers = answer.status, dict(answer.headers)
         except Exception as error:

@@ -58,7 +58,7 @@ class Webhook:
         headers: dict[str, str | Sequence[str]] = dict(request.headers.items())
         try:
             asked = AsyncBoltRequest(body=body.decode(), query=request.query_string, headers=headers)
-        except ValueError:
+        except (ValueError, TypeError, AttributeError):  # bolt takes every body for an object
             return web.Response(status=400, text="the body cannot be read")
         answer = await self._app().async_dispatch(asked)
         if answer.status == 404:  # bolt's word for "nobody listens to this": Slack must not send it again

@@ -130,7 +130,7 @@ class Person:
         await self.command(text, channel=channel)
         return await self.answer(since, channel)
 
-    async def say(self, text: str, *, times: int = 1, **more: Any) -> list[Ack]:
+    async def say(self, words: str, *, times: int = 1, **more: Any) -> list[Ack]:
         """Plain text to the bot, in their private chat."""
         number = self.deliverer.number()
         payload = {
@@ -139,7 +139,7 @@ class Person:
             "authorizations": [{"team_id": TEAM, "user_id": "U0BOT", "is_bot": True}],
             "event": {
                 "type": "message", "channel_type": "im", "channel": self.private_channel, "user": self.user,
-                "text": _as_typed(text), "ts": f"1772442000.9{number:05d}", **more,
+                "text": _as_typed(words), "ts": f"1772442000.9{number:05d}", **more,
             },
         }  # fmt: skip
         return await self.deliverer.deliver("events_api", payload, times)

@@ -1,0 +1,122 @@
+"""The connection to Slack is replaced whenever it is not alive, and /healthz says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from bot.chat import Incoming, Reply
+from bot.conversation import Conversation
+from bot.slack import SlackChat
+from models.database import DatabaseURL
+from models.wake import Wake
+from models.writer import Writer
+from tests.conftest import Clock
+from tests.fakes import slack as fake
+from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack, running_slack
+from tests.fakes.slack_people import Deliverer, Person
+from tracker.services import Services
+from tracker.settings import Settings
+
+
+class Echo:
+    async def handle(self, incoming: Incoming) -> Reply | None:
+        return Reply(title=f"heard: {incoming.text}")
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[FakeSlack]:
+    async with running_slack() as one:
+        yield one
+
+
+@pytest.fixture
+async def chat(
+    slack: FakeSlack, clock: Clock, tmp_path: Path, sqlite_database: DatabaseURL
+) -> AsyncIterator[SlackChat]:
+    settings = Settings.model_validate(
+        {
+            "slack_bot_token": BOT_TOKEN,
+            "slack_app_token": APP_TOKEN,
+            "slack_api_url": f"{slack.url}/api",
+            "data_dir": str(tmp_path),
+        }
+    )
+    one = SlackChat(
+        Services(settings, cast(Writer, None), Wake(), clock), cast(Conversation, Echo()), seconds=2
+    )
+    yield one
+    await one.stop()
+
+
+@pytest.fixture
+def alice(slack: FakeSlack, clock: Clock) -> Person:
+    return Person(Deliverer(slack, clock, None), "U0ALICE", "alice")
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_cut_connection_is_replaced(slack: FakeSlack, chat: SlackChat, alice: Person) -> None:
+    await chat.start()
+    await slack.until(lambda: slack.sockets)
+    for round_ in range(2):
+        old = slack.sockets[0]
+        await old.close()
+        await slack.until(lambda old=old: slack.sockets and slack.sockets[-1] is not old)
+        assert (await alice.ask(f"list {round_}")).text == f"heard: list {round_}"
+
+
+async def test_a_connection_that_slack_renews_is_followed(
+    slack: FakeSlack, chat: SlackChat, alice: Person
+) -> None:
+    await chat.start()
+    old = (await slack.until(lambda: slack.sockets))[0]
+    await old.send_json({"type": "disconnect", "reason": "refresh_requested"})
+    await slack.until(lambda: slack.sockets and slack.sockets[-1] is not old)
+    assert (await alice.ask("list")).text == "heard: list"
+    await eventually(lambda: chat.health() == "ok")
+
+
+async def test_slack_away_at_the_start_is_waited_for(
+    slack: FakeSlack, chat: SlackChat, alice: Person
+) -> None:
+    slack.fail("apps.connections.open", fake.status(503), fake.drop(), fake.error("internal_error"))
+    await chat.start()
+    assert chat.health() != "ok"
+    await slack.until(lambda: slack.sockets)
+    await eventually(lambda: chat.health() == "ok")
+    assert (await alice.ask("list")).text == "heard: list"
+
+
+async def test_a_wrong_token_is_named_until_it_is_right(slack: FakeSlack, chat: SlackChat) -> None:
+    slack.tokens.clear()
+    await chat.start()
+    await eventually(lambda: "invalid_auth" in chat.health())
+    assert BOT_TOKEN not in chat.health()
+
+
+async def test_a_stop_while_slack_hangs_does_not_wait_for_it(slack: FakeSlack, chat: SlackChat) -> None:
+    slack.fail("apps.connections.open", fake.hang())
+    slack.fail("auth.test", fake.hang())
+    await chat.start()
+    await slack.until(lambda: {"apps.connections.open", "auth.test"} <= {method for method, _ in slack.calls})
+    async with asyncio.timeout(2):
+        await chat.stop()
+
+
+async def test_a_chat_can_be_started_again_after_a_stop(
+    slack: FakeSlack, chat: SlackChat, alice: Person
+) -> None:
+    for text in ("one", "two"):
+        await chat.start()
+        assert (await alice.ask(text)).text == f"heard: {text}"
+        await chat.stop()
+        await slack.until(lambda: not slack.sockets)
