@@ -32,6 +32,7 @@ from models.sqlite_schema import KeepingExecutor
 PACKAGE = "models.migrations"
 BACKUPS_KEPT = 3
 LOCK_SECONDS = 600  # another process that migrates a big database takes minutes
+IN_USE_SECONDS = 5.0  # for a short command to end that has the file open
 _ADVISORY_LOCK = 0x6D61696C62656C6C  # "mailbell"
 _APPLIED = "SELECT name FROM tortoise_migrations WHERE app = 'models'"
 
@@ -155,6 +156,8 @@ async def _run(url: DatabaseURL, package: str, up_to: str | None) -> list[str]:
 
     async def apply(connection: Any) -> None:
         executor = KeepingExecutor(connection, config["apps"])
+        # Before anything is read: on PostgreSQL a question to a missing table ends the transaction.
+        await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
         target = MigrationTarget("models", up_to or "__latest__")
         await executor.migrate([target], direction="forward", progress=progress)
 
@@ -194,7 +197,7 @@ async def _turn(path: Path) -> AsyncIterator[None]:
 def _exclusive(path: Path) -> Iterator[sqlite3.Connection]:
     """The database, open for nobody else; made when it is not there."""
     new = not path.exists()
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=IN_USE_SECONDS)
     try:
         for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}")

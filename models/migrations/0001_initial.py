@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
         ops.CreateModel(
             name="Agent",
             fields=[
-                ("id", fields.BigIntField(primary_key=True, unique=True, db_index=True)),
+                ("id", fields.BigIntField(generated=False, primary_key=True, unique=True, db_index=True)),
                 ("text", fields.TextField(unique=False)),
             ],
             options={
