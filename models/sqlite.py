@@ -19,7 +19,7 @@ from tortoise.backends.sqlite.client import (
     SqliteTransactionWrapper,
 )
 from tortoise.connection import ConnectionToken, get_connections
-from tortoise.exceptions import OperationalError
+from tortoise.exceptions import IntegrityError, OperationalError
 
 
 class _ImmediateTransaction(SqliteTransactionWrapper):
@@ -32,6 +32,8 @@ class _ImmediateTransaction(SqliteTransactionWrapper):
     async def commit(self) -> None:
         try:
             await super().commit()
+        except sqlite3.IntegrityError as error:  # a deferred foreign key
+            raise IntegrityError(error) from error
         except sqlite3.OperationalError as error:  # a full disk
             raise OperationalError(error) from error
 
