@@ -39,8 +39,8 @@ class SlackChat:
 
     platform = "slack"
 
-    def __init__(self, services: Services, conversation: Conversation, *, seconds: float = 20.0) -> None:
-        """`seconds`: how long Slack may take for one answer."""
+    def __init__(self, services: Services, conversation: Conversation, *, seconds: float = 15.0) -> None:
+        """`seconds`: how long Slack may take for one answer; less than a courier waits."""
         self._services = services
         settings = services.settings
         if settings.slack_bot_token is None:

@@ -32,7 +32,7 @@ NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 class SlackClient:
     """Slack's Web API for every team whose token `token_of` knows."""
 
-    def __init__(self, api_url: str, token_of: TokenOf, *, seconds: float = 20.0) -> None:
+    def __init__(self, api_url: str, token_of: TokenOf, *, seconds: float = 15.0) -> None:
         """`seconds`: how long an answer may take before it counts as none."""
         self.api_url = api_url if api_url.endswith("/") else api_url + "/"
         self._token_of = token_of

@@ -14,15 +14,27 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.chat import ChatError, GoneError, LostError, NoAnswerError, RefusedError, TryLaterError
 
-# This chat takes nothing any more, whatever is sent.
-GONE = frozenset({
-    "account_inactive", "cannot_dm_bot", "channel_not_found", "is_archived", "is_inactive",
-    "messages_tab_disabled", "not_in_channel", "restricted_action",
-    "restricted_action_non_threadable_channel", "restricted_action_read_only_channel",
-    "restricted_action_thread_only_channel", "team_access_not_granted",
-    "team_not_found", "token_revoked", "user_disabled", "user_not_found", "users_not_found",
-    "user_not_visible",
-})  # fmt: skip
+# This chat takes nothing any more, whatever is sent: Slack's code, and why in words for the owner.
+GONE = {
+    "account_inactive": "the app or its owner was deactivated in Slack",
+    "cannot_dm_bot": "Slack allows no chat with a bot there",
+    "channel_not_found": "Slack does not find the channel",
+    "is_archived": "the channel is archived",
+    "is_inactive": "the channel is archived",
+    "messages_tab_disabled": "the app's messages tab is off",
+    "not_in_channel": "mailbell is not in the channel",
+    "restricted_action": "mailbell may not post there",
+    "restricted_action_non_threadable_channel": "mailbell may not post there",
+    "restricted_action_read_only_channel": "the channel is read-only",
+    "restricted_action_thread_only_channel": "mailbell may not post there",
+    "team_access_not_granted": "mailbell is not let into that workspace",
+    "team_not_found": "Slack does not find the workspace",
+    "token_revoked": "Slack revoked the bot's token",
+    "user_disabled": "the user was deactivated",
+    "user_not_found": "Slack does not find the user",
+    "users_not_found": "Slack does not find the user",
+    "user_not_visible": "Slack does not show the user",
+}
 
 # The message to edit, or the thread to post in, is not there any more.
 LOST = frozenset({
@@ -75,7 +87,7 @@ def _answered(error: SlackApiError) -> ChatError:
 
 def _refused(code: str) -> ChatError:
     if code in GONE:
-        return GoneError(code)
+        return GoneError(GONE[code])
     if code in LOST:
         return LostError(code)
     if code in OPERATOR:

@@ -23,10 +23,10 @@ from bot.slack import payloads
 from bot.slack.answers import Answers, failure_reply
 from bot.slack.background import Background
 from bot.slack.client import SlackClient, TokenOf
+from bot.slack.destinations import REMOVED, switch_off_team, switch_on
+from bot.slack.errors import GONE
 from bot.slack.modal import answers_of, verb_of
 from bot.slack.payloads import Said
-from models import Destination
-from models.database import atomically
 from tracker.services import Services
 
 log = logging.getLogger(__name__)
@@ -117,12 +117,12 @@ class Listeners:
         await ack()
 
     async def on_uninstalled(self, body: dict[str, Any]) -> None:
-        self._background.start(self._leave(body, "mailbell was removed from this Slack"), "an uninstall")
+        self._background.start(self._leave(body, REMOVED), "an uninstall")
 
     async def on_tokens_revoked(self, body: dict[str, Any]) -> None:
         tokens = (body.get("event") or {}).get("tokens") or {}
         if tokens.get("bot"):
-            self._background.start(self._leave(body, "Slack revoked the bot's token"), "a revoked token")
+            self._background.start(self._leave(body, GONE["token_revoked"]), "a revoked token")
 
     def _begin(self, said: Said | None, what: str) -> None:
         if said is not None:
@@ -144,6 +144,9 @@ class Listeners:
             await self._answers.give(said, reply)
         except ChatError as error:
             log.warning("Slack: an answer could not be shown: %s", error)
+            return
+        if said.incoming.place.private:
+            await switch_on(self._services, said.incoming.place)
 
     async def _named(self, said: Said) -> Said:
         """A private message comes with the user's id only: their name is asked for, once."""
@@ -158,11 +161,5 @@ class Listeners:
 
     async def _leave(self, body: Body, why: str) -> None:
         """Switches off every destination of a team that threw us out."""
-        team, now = payloads.team_of(body), self._services.now()
-
-        async def work() -> int:
-            here = Destination.filter(platform="slack", workspace=team, off_at__isnull=True)
-            return await here.update(off_at=now, off_reason=why)
-
-        if await first_time("slack", payloads.event_id_of(body), now):
-            log.warning("Slack: %s; %s chats switched off", why, await atomically(work))
+        if await first_time("slack", payloads.event_id_of(body), self._services.now()):
+            await switch_off_team(self._services, payloads.team_of(body), why)

@@ -23,8 +23,9 @@ from bot.chat import Button, Incoming, Kind, LostError, Place, Reply
 from bot.conversation import Conversation
 from bot.slack import SlackChat
 from bot.slack.signature import signed
-from models import Destination
+from models import Alert, Destination
 from models.database import DatabaseURL
+from models.sqlite_writer import SqliteWriter
 from models.wake import Wake
 from models.writer import Writer
 from tests import builders
@@ -109,13 +110,17 @@ async def world(
 ) -> AsyncIterator[World]:
     recorder = Recorder()
     settings = slack_settings(slack, request.param, tmp_path)
-    services = Services(settings, cast(Writer, None), Wake(), clock)
+    assert sqlite_database.path is not None
+    writer = SqliteWriter(sqlite_database.path)
+    await writer.start()
+    services = Services(settings, writer, Wake(), clock)
     chat = SlackChat(services, cast(Conversation, recorder), seconds=2)
     async with serving(chat) as url:
         await chat.start()
         deliverer = Deliverer(slack, clock, None if request.param == "socket" else url)
         yield World(slack, chat, recorder, deliverer)
         await chat.stop()
+    await writer.stop()
 
 
 async def test_a_command_is_answered_in_the_private_chat(world: World) -> None:
@@ -327,6 +332,23 @@ async def test_a_team_that_throws_us_out_is_switched_off(
     await world.chat.stop()
     assert ((await Destination.get(id=here.id)).off_at is not None) is off
     assert (await Destination.get(id=elsewhere.id)).off_at is None
+    assert await Alert.filter(destination_id=elsewhere.id, event="notice").exists() is off
+
+
+@pytest.mark.parametrize(
+    ("reason", "back"), [("the user was deactivated", True), ("switched off by you", False)]
+)
+async def test_somebody_who_is_back_writes_and_it_rings_again(
+    world: World, clock: Clock, reason: str, back: bool
+) -> None:
+    alice = await builders.account("alice", clock(), owner=True)
+    await builders.identity(alice, "slack", "U0ALICE", workspace=TEAM)
+    here = await builders.destination(
+        alice, "slack", "U0ALICE", workspace=TEAM, off_at=clock(), off_reason=reason
+    )
+    await world.alice.ask("list")
+    await world.chat.stop()
+    assert ((await Destination.get(id=here.id)).off_at is None) is back
 
 
 async def test_the_environments_own_slack_settings_are_not_used(
