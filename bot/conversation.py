@@ -121,7 +121,7 @@ class Conversation:
         command, arguments = parse(incoming)
         if command is None:
             return _not_understood(incoming, hint)
-        if command.form and not arguments and not incoming.is_button:
+        if command.form and not arguments:
             return await self._ask(incoming, command)
         request = Request(self._services, account, incoming, arguments)
         try:

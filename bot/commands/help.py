@@ -34,7 +34,7 @@ def overview() -> Reply:
             assert command is not None
             lines.append(f"  {verb} – {command.summary}")
     lines.append("Shortest of all: write me an address, a subject and a link. More on one: help track")
-    buttons = (Button("Track a mail", "help track"), Button("My mails", "list"), Button("Demo", "demo"))
+    buttons = (Button("Track a mail", "track"), Button("My mails", "list"), Button("Demo", "demo"))
     return Reply(
         title="I ring when an email that you sent is opened or clicked.",
         lines=tuple(lines),

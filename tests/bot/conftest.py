@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bot.conversation import Conversation
 from models.database import DatabaseURL
+from models.sqlite_writer import SqliteWriter
 from tests.bot import talk
 from tests.conftest import Clock
 from tracker.services import Services
 
 
 @pytest.fixture
-def bot_services(tmp_path: Path, clock: Clock) -> Services:
-    return talk.services(tmp_path, clock)
+async def bot_services(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> AsyncIterator[Services]:
+    """With a writer where the test is about SQLite alone; commands themselves write through the models."""
+    if "sqlite_database" not in request.fixturenames:
+        yield talk.services(tmp_path, clock)
+        return
+    url: DatabaseURL = request.getfixturevalue("sqlite_database")
+    assert url.path is not None
+    writer = SqliteWriter(url.path)
+    await writer.start()
+    yield talk.services(tmp_path, clock, writer)
+    await writer.stop()
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from tracker.services import Services
 from tracker.settings import load
 
 
-def services(folder: Path, clock: Clock, **settings: str) -> Services:
-    """Services without a writer: commands write through the models."""
+def services(folder: Path, clock: Clock, writer: Writer | None = None, **settings: str) -> Services:
+    """Services of a test, with settings by their names in lower case."""
     given = {"DATA_DIR": str(folder), "SECRET_KEY": "k" * 40, "BASE_URL": "https://t.example"}
     environment = {**given, **{name.upper(): value for name, value in settings.items()}}
-    return Services(load(environment, folder), writer=cast(Writer, None), wake=Wake(), now=clock)
+    return Services(load(environment, folder), writer=cast(Writer, writer), wake=Wake(), now=clock)
 
 
 @dataclass
