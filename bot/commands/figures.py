@@ -7,7 +7,7 @@ import datetime as dt
 from bot.chat import Button, Reply
 from bot.commands.arguments import read_length
 from bot.commands.registry import Command, CommandError, Request
-from bot.words import duration, one_line, plural
+from bot.words import one_line, plural
 from tracker.hits.verdicts import Verdict
 from tracker.insights.stats import Stats, stats
 
@@ -25,7 +25,7 @@ async def answer_stats(request: Request) -> Reply:
         )
     since = request.services.now() - length if length else None
     found = await stats(request.account, since)
-    period = f"in the last {duration(length)}" if length else "in all"
+    period = f"in the last {_said_length(length)}" if length else "in all"
     buttons = (Button("7 days", "stats 7d"), Button("30 days", "stats 30d"), Button("90 days", "stats 90d"))
     if not found.mails:
         return Reply(title=f"No tracked mails {period}.", buttons=(buttons,), private=False)
@@ -42,6 +42,14 @@ async def answer_stats(request: Request) -> Reply:
             "classes": dict(found.classes),
         },
     )
+
+
+def _said_length(length: dt.timedelta) -> str:
+    """The length as it was asked for: "30 days", not "a month"."""
+    for unit, noun in ((dt.timedelta(days=1), "day"), (dt.timedelta(hours=1), "hour")):
+        if length % unit == dt.timedelta():
+            return plural(length // unit, noun)
+    return plural(length // dt.timedelta(minutes=1), "minute")
 
 
 def _lines(found: Stats) -> list[str]:

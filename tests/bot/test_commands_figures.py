@@ -1,0 +1,83 @@
+"""stats and export: what can be counted and carried away."""
+
+import csv
+import datetime as dt
+import io
+
+import pytest
+
+from bot.chat import Kind
+from bot.commands.exports import read_since
+from models import Hit, Message
+from tests import builders
+from tests.bot.talk import Person
+from tests.bot.test_commands_mails import hit
+from tests.conftest import Clock
+
+
+async def test_stats_tell_shares_only_where_there_are_enough_mails(alice: Person, clock: Clock):
+    mails = [await builders.mail(alice.account, clock()) for _ in range(9)]
+    await Message.filter(id=mails[0].id).update(opens=3, clicks=1)
+    few = await alice.types("stats")
+    assert few.title == "9 mails in the last 30 days:"
+    assert few.lines[0] == "opened: 1 – 3 opens"
+    await builders.mail(alice.account, clock())
+    many = await alice.types("stats 7d")
+    assert many.lines[0] == "opened: 1 (10%) – 3 opens"
+    assert many.lines[1] == "clicked: 1 (10%) of 10 with links – 1 click"
+    assert many.lines[2] == "no open seen: 9"
+    assert (many.data["mails"], many.data["opened"], many.data["opens"]) == (10, 1, 3)
+
+
+async def test_stats_name_what_did_not_count(alice: Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    for verdict in ("scanner", "scanner", "sender", "human", None):
+        await hit(mail, clock(), verdict=verdict)
+    assert "Not counted: 2 security scan, 1 you, 1 being looked at" in (await alice.types("stats")).lines
+
+
+async def test_stats_are_ones_own_and_of_the_time_asked_for(alice: Person, bob: Person, clock: Clock):
+    await builders.mail(bob.account, clock())
+    assert "No tracked mails" in (await alice.types("stats")).title
+    await builders.mail(alice.account, clock())
+    clock.advance(days=8)
+    assert "No tracked mails in the last 7 days" in (await alice.types("stats 7d")).title
+    assert (await alice.types("stats all")).title == "1 mail in all:"
+
+
+@pytest.mark.parametrize("text", ["stats soon", "export soon"])
+async def test_a_wrong_length_of_time_says_what_to_type(alice: Person, text: str):
+    reply = await alice.types(text)
+    assert reply.kind is Kind.ERROR
+    assert f"{text.split()[0]} 7d" in reply.title
+
+
+async def test_export_sends_ones_own_events_as_a_file(alice: Person, bob: Person, clock: Clock):
+    mine = await builders.mail(alice.account, clock())
+    other = await builders.mail(bob.account, clock())
+    await hit(mine, clock(), verdict="human", reason="browser", rules="1", client="=cmd()")
+    await hit(other, clock(), verdict="human", reason="browser")
+    reply = await alice.types("export all")
+    assert reply.file is not None
+    name, content = reply.file
+    assert name == "mailbell-2026-03-02.csv"
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    assert [row["message"] for row in rows] == [mine.code]
+    assert rows[0]["client"] == "'=cmd()", "no spreadsheet runs it"
+    assert reply.data["rows"] == 1
+
+
+async def test_export_of_nothing_says_so(alice: Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    await hit(mail, clock(), verdict="human")
+    clock.advance(days=31)
+    reply = await alice.types("export")
+    assert reply.file is None
+    assert "export all" in reply.title
+    assert await Hit.exists()
+
+
+def test_the_period_of_an_export_is_read_forgivingly(clock: Clock):
+    assert read_since("ALL", clock()) is None
+    assert read_since("", clock()) == clock() - dt.timedelta(days=30)
+    assert read_since("7 days", clock()) == clock() - dt.timedelta(days=7)

@@ -1,0 +1,233 @@
+"""mute, settings, sent: what rings, when and where."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+
+from bot.chat import Kind
+from bot.commands.arguments import next_morning, read_length
+from bot.conversation import Conversation
+from models import Account, Card, Destination, Link, Message, Person
+from tests import builders
+from tests.bot import talk
+from tests.bot.talk import actions
+from tests.conftest import Clock
+
+UTC = dt.UTC
+
+
+async def test_everything_is_muted_for_an_hour(alice: talk.Person, clock: Clock):
+    reply = await alice.types("mute 1h")
+    assert "for an hour, until today 10:00 UTC" in reply.title
+    assert (await Account.get()).muted_until == clock() + dt.timedelta(hours=1)
+    await alice.presses(actions(reply)[0])
+    assert (await Account.get()).muted_until is None
+
+
+async def test_until_morning_is_eight_o_clock_at_home(alice: talk.Person):
+    await alice.types("settings timezone America/New_York")
+    reply = await alice.types("mute morning")
+    assert (await Account.get()).muted_until == dt.datetime(2026, 3, 2, 13, 0, tzinfo=UTC)
+    assert "today 08:00" in reply.title
+
+
+def test_the_next_morning_is_tomorrows_from_eight_on():
+    eight = dt.datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+    assert next_morning(eight, None) == eight + dt.timedelta(days=1)
+    assert next_morning(eight - dt.timedelta(minutes=1), None) == eight
+    # The night in which Madrid loses an hour.
+    night = dt.datetime(2026, 3, 28, 20, 0, tzinfo=UTC)
+    assert next_morning(night, "Europe/Madrid") == dt.datetime(2026, 3, 29, 6, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("1h", 1), ("90 minutes", 1.5), ("2 Days", 48), ("1w", 168), ("30 m", 0.5), ("999w", 366 * 24)],
+)
+def test_lengths_of_time_are_understood(text: str, hours: float):
+    assert read_length(text) == dt.timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["", "h", "0h", "-1h", "1.5h", "an hour", "22222h", "1e9d", "١h x", "1y"])
+def test_what_is_no_length_of_time_is_none(text: str):
+    assert read_length(text) is None
+
+
+async def test_a_mail_is_muted_for_good_or_for_a_while(alice: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    home = await Destination.get(account_id=alice.account.id)
+    await Card.create(message=mail, destination=home, created_at=clock())
+    reply = await alice.presses(f"mute {mail.code}")
+    assert '"Q3 proposal"' in reply.title
+    assert (await Message.get()).muted
+    assert (await Card.get()).dirty_at == clock(), "the card may show it"
+    await alice.types(f"mute {mail.code} 2h")
+    found = await Message.get()
+    assert (found.muted, found.muted_until) == (False, clock() + dt.timedelta(hours=2))
+    await alice.types(f"mute {mail.code} off")
+    found = await Message.get()
+    assert (found.muted, found.muted_until) == (False, None)
+
+
+async def test_a_person_is_muted_across_mails(alice: talk.Person, bob: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    reply = await alice.types("mute Ana@Acme.com")
+    person = await Person.get()
+    assert (person.address, person.muted, person.account_id) == ("ana@acme.com", True, alice.account.id)
+    assert (await mail.recipients.all().get()).person_id == person.id, "mails already sent are hers too"
+    await alice.presses(actions(reply)[0])
+    assert not (await Person.get()).muted
+    await alice.types("mute ana@acme.com 3d")
+    assert (await Person.get()).muted_until == clock() + dt.timedelta(days=3)
+    await bob.types("unmute ana@acme.com")
+    assert (await Person.get()).muted_until is not None, "bob's word does not reach alice's people"
+
+
+async def test_mute_alone_lists_what_is_silent(alice: talk.Person, clock: Clock):
+    assert (await alice.types("mute")).title == "Nothing is muted."
+    mail = await builders.mail(alice.account, clock())
+    await alice.types(f"mute {mail.code}")
+    await alice.types("mute ana@acme.com 1h")
+    await alice.types("mute 2h")
+    listed = (await alice.types("mute")).lines
+    assert listed[0].startswith("everything: for 2 hours")
+    assert listed[1] == f'"Q3 proposal" ({mail.code}): until you type unmute'
+    assert listed[2].startswith("ana@acme.com: for an hour")
+    assert "stay muted" in (await alice.types("unmute")).text
+    clock.advance(hours=1)
+    assert not [line for line in (await alice.types("mute")).lines if line.startswith("ana@")]
+
+
+async def test_wrong_use_of_mute_says_what_to_type(alice: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    reply = await alice.types(f"mute {mail.code} tomorrow")
+    assert reply.kind is Kind.ERROR
+    assert f"mute {mail.code} 2h" in reply.title
+    assert "I find no mail" in (await alice.types("mute nothing")).title
+
+
+async def test_settings_shows_all_and_changes_each(alice: talk.Person):
+    await alice.types("settings opens important")
+    await alice.types("settings Clicks: none")
+    await alice.types("settings mode clicks")
+    account = await Account.get()
+    assert (account.ring_opens, account.ring_clicks, account.mode) == ("important", "none", "clicks")
+    shown = (await alice.types("settings")).text
+    for part in ("opens: important", "clicks: none", "mode: clicks", "UTC (not set)", "rings here: telegram"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "zone"),
+    [
+        ("Europe/Madrid", "Europe/Madrid"),
+        ("europe/madrid", "Europe/Madrid"),
+        ("madrid", "Europe/Madrid"),
+        ("new york", "America/New_York"),
+        ("utc", "UTC"),
+    ],
+)
+async def test_a_time_zone_is_found_by_name_or_city(alice: talk.Person, typed: str, zone: str):
+    await alice.types(f"settings timezone {typed}")
+    assert (await Account.get()).timezone == zone
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("settings opens sometimes", "all, important, first, none"),
+        ("settings opens", "settings opens important"),
+        ("settings timezone Europe/Madird", "Europe/Madrid"),
+        ("settings timezone", "Europe/Madrid"),
+        ("settings mode loud", "full, clicks, off"),
+        ("settings off acme", "settings off acme.com"),
+        ("settings here maybe", "settings here on"),
+        ("settings clics", "settings clicks"),
+        ("settings ana@acme.com", "settings ana@acme.com opens first"),
+        ("settings ana@acme.com opens loud", "all, important, first, none, default"),
+        ("settings zzzzzz opens first", "list"),
+    ],
+)
+async def test_a_wrong_setting_says_what_to_type(alice: talk.Person, text: str, remedy: str):
+    reply = await alice.types(text)
+    assert reply.kind is Kind.ERROR
+    assert remedy in reply.title
+
+
+async def test_a_domain_is_left_alone_and_watched_again(alice: talk.Person):
+    await alice.types("settings off @Acme.com")
+    await alice.types("settings mode clicks b.org")
+    assert (await Account.get()).preferences == {"domains": {"acme.com": "off", "b.org": "clicks"}}
+    assert (await alice.types("track ana@acme.com Hi")).data["pixel_url"] is None
+    assert "acme.com: off" in (await alice.types("settings")).text
+    await alice.types("settings on acme.com")
+    assert (await alice.types("track ana@acme.com Hi")).data["pixel_url"]
+
+
+async def test_two_domains_changed_at_once_both_stay(database, conversation: Conversation, clock: Clock):
+    alice = await talk.join(talk.Person(conversation, "alice"), clock)
+    await asyncio.gather(*(alice.types(f"settings off d{number}.com") for number in range(8)))
+    assert len((await Account.get()).preferences["domains"]) == 8
+
+
+async def test_a_group_rings_once_it_was_made_a_destination(alice: talk.Person):
+    group = alice.group()
+    assert "anyway" in (await alice.types("settings here off", place=group)).title
+    await alice.types("settings here on", place=group)
+    await alice.types("settings here on", place=group)
+    row = await Destination.get(chat_id="-100")
+    assert (row.private, row.title, row.off_at) == (False, "Sales", None)
+    await alice.types("settings here off", place=group)
+    assert (await Destination.get(chat_id="-100")).off_at is not None
+    await alice.types("settings here on", place=group)
+    assert (await Destination.get(chat_id="-100")).off_at is None
+
+
+async def test_switching_the_last_place_off_is_pointed_out(alice: talk.Person):
+    assert "nothing rings anywhere" in (await alice.types("settings here off")).text
+
+
+async def test_a_mail_and_a_person_can_have_a_policy_of_their_own(alice: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    await alice.types(f"settings {mail.code} opens first")
+    await alice.types("settings ana@acme.com clicks none")
+    assert (await Message.get()).ring_opens == "first"
+    assert (await Person.get()).ring_clicks == "none"
+    await alice.types(f"settings {mail.code} opens default")
+    assert (await Message.get()).ring_opens is None
+
+
+async def test_a_mails_mode_only_gets_stricter(alice: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    await alice.types(f"settings {mail.code} mode clicks")
+    assert {one.kind: one.recording for one in await Link.all()} == {"open": False, "click": True}
+    await alice.types(f"settings {mail.code} mode off")
+    assert not await Link.filter(recording=True).exists()
+    back = await alice.types(f"settings {mail.code} mode full")
+    assert back.kind is Kind.ERROR
+    assert (await Message.get()).mode == "off"
+
+
+async def test_sent_arms_the_mail(alice: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock(), armed=False)
+    clock.advance(seconds=20)
+    reply = await alice.presses(f"sent {mail.code}")
+    assert "counts from now on" in reply.title
+    found = await Message.get()
+    assert (found.armed_at, found.armed_by) == (clock(), "sent")
+    clock.advance(seconds=20)
+    assert "counts already" in (await alice.presses(f"sent {mail.code}")).title
+    assert (await Message.get()).armed_at == found.armed_at
+
+
+async def test_sent_alone_takes_the_newest_mail_that_waits(
+    alice: talk.Person, bob: talk.Person, clock: Clock
+):
+    old = await builders.mail(alice.account, clock(), armed=False)
+    new = await builders.mail(alice.account, clock.advance(seconds=1), armed=False)
+    await builders.mail(alice.account, clock.advance(seconds=1))
+    await builders.mail(bob.account, clock.advance(seconds=1), armed=False)
+    assert new.code in (await alice.types("sent")).title
+    assert old.code in (await alice.types("sent")).title
+    assert (await alice.types("sent")).kind is Kind.ERROR
