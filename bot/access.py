@@ -236,6 +236,14 @@ async def open_destination(account: Account, place: Place, now: dt.datetime) -> 
     return found
 
 
+async def ring_at(account: Account, place: Place, now: dt.datetime) -> None:
+    """As `open_destination`, in a transaction of its own; the same asked for twice at once is no fault."""
+    for _ in range(2):
+        with suppress(IntegrityError):
+            await atomically(lambda: open_destination(account, place, now))
+            return
+
+
 async def remove_account_access(account: Account, now: dt.datetime) -> None:
     """Shows somebody out: no chat acts for the account any more, nothing rings. Their links go on working."""
 

@@ -58,7 +58,7 @@ class Conversation:
             return await self._answer(replace(incoming, text=text))
         except Exception as error:
             _log(error, incoming)
-            return Reply(title=TROUBLE, kind=Kind.ERROR)
+            return Reply(title=TROUBLE, kind=Kind.ERROR, private=False)
 
     async def _answer(self, incoming: Incoming) -> Reply | None:
         account = await identify(self._services, incoming)
@@ -189,6 +189,7 @@ def _not_understood(incoming: Incoming, hint: str) -> Reply:
             lines=(f"Type: {one_line(whole, 200)}",),
             buttons=((Button(one_line(action, 40), action), Button("Help", "help")),),
             kind=Kind.ERROR,
+            private=False,
         )
     help_row = ((Button("Help", "help"),),)
     if not incoming.is_command or not word:
@@ -197,6 +198,7 @@ def _not_understood(incoming: Incoming, hint: str) -> Reply:
         title=f"I do not know “{one_line(word, 30)}”. Type help to see all I can do.",
         buttons=help_row,
         kind=Kind.ERROR,
+        private=False,
     )
 
 

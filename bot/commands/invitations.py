@@ -12,16 +12,15 @@ from bot.access import (
     Entry,
     bot_name,
     make_code,
-    open_destination,
     private_place,
     redeem,
     remove_account_access,
+    ring_at,
 )
 from bot.chat import Button, Incoming, Reply
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import ago, one_line, plural
 from models import Account, Identity, Message
-from models.database import atomically
 from tracker.settings import Settings
 
 
@@ -156,11 +155,7 @@ async def answer_start(request: Request) -> Reply:
     """Telegram's first word; a chat that was blocked before rings again."""
     if request.arguments:
         return await answer_claim(request)
-
-    async def work() -> None:
-        await open_destination(request.account, private_place(request.incoming), request.services.now())
-
-    await atomically(work)
+    await ring_at(request.account, private_place(request.incoming), request.services.now())
     return _greeting("Hello again. I ring here when your mail is opened or clicked.")
 
 

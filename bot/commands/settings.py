@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from bot.access import find_destination, open_destination, private_place
+from bot.access import find_destination, private_place, ring_at
 from bot.chat import Button, Place, Reply
 from bot.commands.arguments import MODES, POLICIES, own_mail, read_choice
 from bot.commands.mutes import ensure_person
@@ -178,11 +178,7 @@ async def _change_here(request: Request, value: str) -> Reply:
     if not place.private and not place.title:
         place = replace(place, title="a group")
     if word == "on":
-
-        async def work() -> Destination:
-            return await open_destination(request.account, place, now)
-
-        await atomically(work)
+        await ring_at(request.account, place, now)
         request.services.wake.ring(OUTBOX)
         return Reply(title=_on_text(place), private=False)
     here = await find_destination(request.account, place)

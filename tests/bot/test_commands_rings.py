@@ -231,3 +231,13 @@ async def test_sent_alone_takes_the_newest_mail_that_waits(
     assert new.code in (await alice.types("sent")).title
     assert old.code in (await alice.types("sent")).title
     assert (await alice.types("sent")).kind is Kind.ERROR
+
+
+async def test_the_same_word_twice_at_once_is_no_fault(database, conversation: Conversation, clock: Clock):
+    alice = await talk.join(talk.Person(conversation, "alice"), clock)
+    mail = await builders.mail(alice.account, clock())
+    for text in ("mute new@acme.com", "settings here on", f"mute {mail.code}", f"forget {mail.code}"):
+        replies = await asyncio.gather(*(alice.types(text, place=alice.group()) for _ in range(5)))
+        assert {reply.kind for reply in replies} == {Kind.REPLY}, text
+    assert await Person.filter(address="new@acme.com").count() == 1
+    assert await Destination.filter(chat_id="-100").count() == 1
