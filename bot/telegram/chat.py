@@ -190,8 +190,8 @@ async def _call(work: Awaitable[T]) -> T | None:
         raise NoAnswerError(f"Telegram's answer cannot be read ({type(error).__name__})") from error
 
 
-def _sent(message: Message | None) -> Sent:
-    if message is None:
+def _sent(message: object) -> Sent:
+    if not isinstance(message, Message):
         raise NoAnswerError("Telegram named no message")
     return Sent(str(message.message_id))
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 90.0
 _CHECK_SECONDS = 300.0
+_FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _STOP_SECONDS = 2.0
 
@@ -112,7 +113,7 @@ class Connection:
         return False
 
     def _explain(self, error: Exception, failures: int) -> float:
-        wait = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(failures, 8))
+        wait = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 8))
         if not isinstance(error, TelegramError):
             log.exception("connecting to Telegram failed", exc_info=error)
             self._trouble = "connecting failed; see the log"

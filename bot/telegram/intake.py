@@ -58,7 +58,7 @@ class Intake:
         update_id = raw.get("update_id") if isinstance(raw, Mapping) else None
         if self._closed:
             raise ClosedError("stopping")
-        if not isinstance(raw, Mapping) or not isinstance(update_id, int):
+        if not isinstance(raw, Mapping) or type(update_id) is not int:
             raise UnreadableUpdateError("an update without update_id")
         if not await first_time(PLATFORM, f"{self._bot_id}:{update_id}", self._services.now()):
             return False

@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 LONG_POLL_SECONDS = 30
 _GRACE_SECONDS = 10.0  # how much later than asked for an answer may come
 _EMPTY_PAUSE = 0.5  # after an empty answer that came at once: a server without long polling
+_FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_CONFLICT_PAUSE = 3.0
 CONFLICT = "another program reads this bot's updates; stop it, or use another bot"
 
 
@@ -100,12 +102,12 @@ class Poller:
 
     async def _explain(self, error: Exception, failures: int) -> float:
         """Notes what is wrong, for /healthz; how long to wait before the next try, in seconds."""
-        wait = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(failures, 8))
+        wait = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 8))
         if isinstance(error, Conflict):
             self.trouble = CONFLICT
             with suppress(TelegramError):
                 await unregister(self._bot)  # a webhook forbids polling
-            return max(wait, 3.0)
+            return max(wait, _CONFLICT_PAUSE)
         if not isinstance(error, TelegramError):
             log.exception("taking Telegram's updates failed")
             self.trouble = "updates cannot be stored"

@@ -80,6 +80,17 @@ class AiohttpRequest(BaseRequest):
         except aiohttp.ClientError as error:
             raise NetworkError(f"the connection to Telegram broke ({type(error).__name__})") from None
 
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """The answer's object. The library's own logs the whole text of an unreadable one."""
+        try:
+            answer = json.loads(payload)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise TelegramError("Telegram's answer is no JSON object")
+        return answer
+
 
 def _body(request_data: RequestData | None) -> aiohttp.FormData | None:
     if request_data is None:
@@ -98,6 +109,8 @@ def _checked(answer: aiohttp.ClientResponse, body: bytes) -> tuple[int, bytes]:
         raise FloodError(_seconds_to_wait(answer, body))
     if answer.status == 413:
         raise BadRequest("the file is too large for Telegram")
+    if answer.status >= 500:
+        raise NetworkError(f"Telegram answered {answer.status}")
     return answer.status, body
 
 

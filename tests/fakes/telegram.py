@@ -8,6 +8,8 @@ that bot/chat.py tells apart.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import itertools
 import time
 from collections import defaultdict, deque
@@ -208,7 +210,7 @@ class FakeTelegram:
             session.post(
                 self.webhook["url"].replace("localhost", "127.0.0.1"),
                 headers=headers,
-                **({"json": update} if raw is None else {"data": raw}),
+                **({"json": update} if raw is None else {"data": io.BytesIO(raw)}),
             ) as answer,
         ):
             return answer.status
@@ -221,11 +223,11 @@ class FakeTelegram:
         return [one for one in self.chats[chat_id] if containing in one.text]
 
     async def wait_for(self, look: Callable[[], T], patience: float = PATIENCE) -> T:
-        """What `look` returns once it is true; asked again after every call of the bot."""
+        """What `look` returns once it is true; asked again after every call of the bot, and now and then."""
         try:
             async with asyncio.timeout(patience), self._changed:
                 while not (found := look()):
-                    await self._changed.wait()
+                    await _briefly(self._changed)
                 return found
         except TimeoutError:
             seen = {chat: [one.text for one in shown] for chat, shown in self.chats.items()}
@@ -235,7 +237,7 @@ class FakeTelegram:
         """The newest message in that chat that holds these words, once it is there."""
         return (await self.wait_for(lambda: self.shown(chat, containing), patience))[-1]
 
-    async def polled(self, times: int = 2) -> None:
+    async def polled(self, times: int = 1) -> None:
         """Once the bot asked for updates that many times more: what it had before is taken."""
         goal = self.count("getUpdates") + times
         await self.wait_for(lambda: self.count("getUpdates") >= goal)
@@ -423,6 +425,12 @@ _UNCHANGED = (
 )
 # Answers that belong to the play, not to a mistake of ours.
 _EXPECTED = {"message to edit not found", _UNCHANGED}
+
+
+async def _briefly(changed: asyncio.Condition) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await changed.wait()
 
 
 def _buttons(values: dict[str, Any]) -> list[dict[str, Any]]:
