@@ -60,11 +60,13 @@ class Waiting:
     state: str
 
 
+# COALESCE keeps the planner from walking everything that was ever sent (33 ms at 300,000 rows): the few
+# rows with a correction have an index of their own.
 _WORK = """
 SELECT d.id, d.platform,
   EXISTS (SELECT 1 FROM alert a WHERE a.destination_id = d.id AND a.state = 'waiting' AND a.due_at <= ?),
   d.id IN (SELECT a.destination_id FROM alert a
-           WHERE a.fix_text IS NOT NULL AND a.state IN ('sent', 'folded')),
+           WHERE a.fix_text IS NOT NULL AND COALESCE(a.state, '') IN ('sent', 'folded')),
   EXISTS (SELECT 1 FROM card c WHERE c.destination_id = d.id AND c.dirty_at > 0)
 FROM destination d
 WHERE d.off_at IS NULL AND (d.wait_until IS NULL OR d.wait_until <= ?)
@@ -262,7 +264,7 @@ SELECT d.platform FROM destination d JOIN alert a ON a.destination_id = d.id
 WHERE d.off_at IS NULL AND a.state = 'waiting'
 UNION ALL
 SELECT d.platform FROM destination d JOIN alert a ON a.destination_id = d.id
-WHERE d.off_at IS NULL AND a.fix_text IS NOT NULL AND a.state IN ('sent', 'folded')
+WHERE d.off_at IS NULL AND a.fix_text IS NOT NULL AND COALESCE(a.state, '') IN ('sent', 'folded')
 UNION ALL
 SELECT d.platform FROM destination d JOIN card c ON c.destination_id = d.id
 WHERE d.off_at IS NULL AND c.dirty_at > 0
