@@ -187,7 +187,7 @@ def _not_understood(incoming: Incoming, hint: str) -> Reply:
         return Reply(
             title=f"I do not know “{one_line(word, 30)}”. Did you mean {near[0]}?",
             lines=(f"Type: {one_line(whole, 200)}",),
-            buttons=((Button(one_line(action, 40), action), Button("Help", "help")),),
+            buttons=(tuple(Button(one_line(one, 40), one) for one in dict.fromkeys((action, "help"))),),
             kind=Kind.ERROR,
             private=False,
         )

@@ -53,7 +53,7 @@ async def _invite_somebody(request: Request) -> Reply:
     settings = request.services.settings
     code = await make_code(request.services, request.account, "invite")
     return Reply(
-        title="Send this to the person you invite. It works once, for 7 days:",
+        title="Send the text below to the person you invite. It works once, for 7 days.",
         copyable=(("Invitation", await _invitation(settings, "You are invited to mailbell.", code)),),
         lines=("They get an account of their own: you do not see their mails, they do not see yours.",),
         buttons=((Button("Who is in", "invite list"),),),
@@ -65,7 +65,7 @@ async def _link_own_chat(request: Request) -> Reply:
     settings = request.services.settings
     code = await make_code(request.services, request.account, "link")
     return Reply(
-        title="Send this to me from your other chat. It works once, for 7 days, and only you should have it:",
+        title="Send me the code below from your other chat. It works once, for 7 days; keep it to yourself.",
         copyable=(("Code", await _invitation(settings, "", code)),),
         lines=("Both chats then act for the same account, and both ring.",),
         data={"code": code},
@@ -96,9 +96,10 @@ async def _list_people(request: Request) -> Reply:
         since = ago(account.created_at, request.services.now())
         name = one_line(account.name, 40)
         lines.append(f"{name}{who} – {where}, {plural(mails, 'mail')}, came {since}")
+    hint = ("To show somebody out: invite remove NAME",) if len(lines) > 1 else ()
     return Reply(
         title=plural(len(lines), "person", "people"),
-        lines=(*lines, "To show somebody out: invite remove NAME"),
+        lines=(*lines, *hint),
     )
 
 

@@ -92,13 +92,13 @@ def _line(message: Message, now: dt.datetime) -> str:
     people = listed([one_line(one.address, 40) for one in message.recipients], 2)
     parts = [
         f"{message.code} {quoted(message.subject, 50)}{f' to {people}' if people else ''}",
-        _state(message),
+        _state(message, now),
         ago(message.sent_at or message.armed_at or message.created_at, now),
     ]
     return " · ".join(filter(None, parts))
 
 
-def _state(message: Message) -> str:
+def _state(message: Message, now: dt.datetime) -> str:
     """The counts, and never "not read": nobody knows that."""
     states = [f"opened ×{message.opens}"] if message.opens else []
     if message.clicks:
@@ -106,6 +106,8 @@ def _state(message: Message) -> str:
         states.append(f"clicked ×{message.clicks}")
     if message.replied_at:
         states.append("replied")
+    if not states and message.armed_at is None and message.arms_at > now:
+        states.append("not sent yet")
     if not states:
         states.append({"off": "not tracked", "clicks": "no click seen"}.get(message.mode, "no open seen"))
     if message.muted:

@@ -114,10 +114,10 @@ def _type_subject(answer: str) -> str:
 TRACK = Command(
     verb="track",
     summary="Make a mail tracked: pixel and links to copy into it",
-    usage="ADDRESSES SUBJECT LINKS, in any order",
+    usage="ADDRESSES SUBJECT LINKS",
     handler=answer_track,
     details=(
-        "Give whatever you know: addresses, a subject, links. The word track may be left out.",
+        "Give what you know, in any order: addresses, a subject, links. The word track may be left out.",
         "A link that ends in #notrack stays as it is.",
     ),
     examples=(EXAMPLE, "track ana@acme.com, bob@acme.com Lunch on Friday"),

@@ -109,6 +109,8 @@ async def test_list_filters_by_what_happened_and_by_words(alice: Person, clock: 
     assert (await alice.types("list ACME.com")).data["messages"] == [opened.code]
     assert (await alice.types("list clicked acme.com")).title == "No clicked mails with “acme.com”."
     assert "no open seen" in (await alice.types("list silent")).text
+    await builders.mail(alice.account, clock(), subject="Draft", armed=False)
+    assert "not sent yet" in (await alice.types("list draft")).text
 
 
 def test_filters_and_words_are_told_apart():
