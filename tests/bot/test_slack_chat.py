@@ -7,91 +7,23 @@ HTTP in between are real. Each test runs over Socket Mode and over signed HTTP.
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 
 from bot.chat import Button, Incoming, Kind, LostError, Place, Reply
-from bot.conversation import Conversation
-from bot.slack import SlackChat
-from bot.slack.signature import signed
 from models import Alert, Destination
 from models.database import DatabaseURL
 from models.sqlite_writer import SqliteWriter
-from models.wake import Wake
-from models.writer import Writer
 from tests import builders
+from tests.bot.slack_parts import ALICE, SALES, Recorder, World, serving, slack_chat, slack_services
 from tests.conftest import Clock
-from tests.fakes import slack as fake
-from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, TEAM, FakeSlack, running_slack
-from tests.fakes.slack_people import SIGNING_SECRET, Deliverer, Person, leave
-from tracker.services import Services
-from tracker.settings import Settings
-
-ALICE = Place("slack", "U0ALICE", TEAM)
-SALES = Place("slack", "C0SALES", TEAM, private=False)
-Answer = Callable[[Incoming], Awaitable[Reply | None]]
-
-
-class Recorder:
-    """Stands for the conversation: keeps what was said, answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.heard: list[Incoming] = []
-        self.answers: list[Reply | Exception] = []
-        self.before: Callable[[], Awaitable[None]] | None = None
-
-    async def handle(self, incoming: Incoming) -> Reply | None:
-        self.heard.append(incoming)
-        if self.before is not None:
-            await self.before()
-        if not self.answers:
-            return Reply(title=f"heard: {incoming.text}")
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-class World:
-    """A Slack, a SlackChat connected to it, and the people in it."""
-
-    def __init__(self, slack: FakeSlack, chat: SlackChat, recorder: Recorder, deliverer: Deliverer) -> None:
-        self.slack = slack
-        self.chat = chat
-        self.recorder = recorder
-        self.deliverer = deliverer
-        self.alice = Person(deliverer, "U0ALICE", "alice")
-        self.bob = Person(deliverer, "U0BOB", "bob")
-
-
-def slack_settings(slack: FakeSlack, way: str, tmp_path: Path) -> Settings:
-    values = {"slack_bot_token": BOT_TOKEN, "slack_api_url": f"{slack.url}/api/", "data_dir": str(tmp_path)}
-    if way == "socket":
-        values["slack_app_token"] = APP_TOKEN
-    else:
-        values["slack_signing_secret"] = SIGNING_SECRET
-    return Settings.model_validate(values)
-
-
-@asynccontextmanager
-async def serving(chat: SlackChat) -> AsyncIterator[str]:
-    """The chat's route in a web application of its own; its address."""
-    app = web.Application()
-    chat.add_routes(app)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
-    await runner.cleanup()
+from tests.fakes import slack_faults as fake
+from tests.fakes.slack import BOT_TOKEN, TEAM, FakeSlack, running_slack
+from tests.fakes.slack_people import Deliverer, leave
 
 
 @pytest.fixture
@@ -109,12 +41,11 @@ async def world(
     sqlite_database: DatabaseURL,
 ) -> AsyncIterator[World]:
     recorder = Recorder()
-    settings = slack_settings(slack, request.param, tmp_path)
     assert sqlite_database.path is not None
     writer = SqliteWriter(sqlite_database.path)
     await writer.start()
-    services = Services(settings, writer, Wake(), clock)
-    chat = SlackChat(services, cast(Conversation, recorder), seconds=2)
+    services = slack_services(slack, request.param, tmp_path, clock, writer)
+    chat = slack_chat(services, recorder)
     async with serving(chat) as url:
         await chat.start()
         deliverer = Deliverer(slack, clock, None if request.param == "socket" else url)
@@ -365,86 +296,3 @@ async def test_the_environments_own_slack_settings_are_not_used(
 def test_nothing_of_a_payload_is_logged() -> None:
     for name in ("mailbell.slack.sdk", "mailbell.slack.bolt"):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)
-
-
-# Over HTTP only.
-
-
-@pytest.fixture
-async def events_url(
-    slack: FakeSlack, clock: Clock, tmp_path: Path, sqlite_database: DatabaseURL
-) -> AsyncIterator[str]:
-    """The route of a chat that was never started, as in the web role."""
-    services = Services(slack_settings(slack, "http", tmp_path), cast(Writer, None), Wake(), clock)
-    async with serving(SlackChat(services, cast(Conversation, Recorder()))) as url:
-        yield url
-
-
-async def post_raw(url: str, body: bytes | io.BytesIO, headers: dict[str, str]) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
-        return answer.status, await answer.text()
-
-
-def signed_headers(clock: Clock, body: bytes) -> dict[str, str]:
-    stamp = str(int(clock().timestamp()))
-    return {
-        "X-Slack-Request-Timestamp": stamp,
-        "X-Slack-Signature": signed(SIGNING_SECRET, stamp, body),
-        "Content-Type": "application/json",
-    }
-
-
-async def test_slacks_challenge_is_answered(events_url: str, clock: Clock) -> None:
-    body = json.dumps({"type": "url_verification", "challenge": "c4a11e", "token": "old"}).encode()
-    code, text = await post_raw(events_url, body, signed_headers(clock, body))
-    assert code == 200
-    assert "c4a11e" in text
-
-
-@pytest.mark.parametrize("broken", [b"{", b"payload=%7B", b"\xff\xfe", b"[]", b"null", b'"x"', b""])
-async def test_a_signed_body_that_cannot_be_read_is_no_error_of_ours(
-    events_url: str, clock: Clock, broken: bytes
-) -> None:
-    code, _ = await post_raw(events_url, broken, signed_headers(clock, broken))
-    assert code < 500
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"X-Slack-Request-Timestamp": "abc", "X-Slack-Signature": "v0=00"},
-        {"X-Slack-Request-Timestamp": "9" * 5000, "X-Slack-Signature": "v0=00"},
-        {"X-Slack-Request-Timestamp": "1772442000", "X-Slack-Signature": "v0=é"},
-        {"X-Slack-Request-Timestamp": "1772442000", "X-Slack-Signature": "v0=" + "0" * 64},
-    ],
-)
-async def test_unsigned_garbage_is_refused_without_a_traceback(
-    events_url: str, headers: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    body = json.dumps({"type": "event_callback"}).encode()
-    code, text = await post_raw(events_url, body, headers)
-    assert code in (400, 401)
-    assert "Traceback" not in text
-    assert caplog.records == []
-
-
-async def test_a_replayed_request_is_too_old_after_five_minutes(events_url: str, clock: Clock) -> None:
-    body = b'{"type": "url_verification", "challenge": "x"}'
-    headers = signed_headers(clock, body)
-    clock.advance(seconds=301)
-    assert (await post_raw(events_url, body, headers))[0] == 401
-
-
-async def test_a_huge_body_is_cut_off(events_url: str, clock: Clock) -> None:
-    body = b"x" * (1024 * 1024 + 1)
-    headers = signed_headers(clock, body)
-    assert (await post_raw(events_url, io.BytesIO(body), headers))[0] == 413
-
-
-async def test_without_a_signing_secret_there_is_no_route(
-    slack: FakeSlack, clock: Clock, tmp_path: Path
-) -> None:
-    services = Services(slack_settings(slack, "socket", tmp_path), cast(Writer, None), Wake(), clock)
-    async with serving(SlackChat(services, cast(Conversation, Recorder()))) as url:
-        assert (await post_raw(url, b"{}", {}))[0] == 404

@@ -11,8 +11,9 @@ from bot.chat import ChatError, GoneError, LostError, NoAnswerError, RefusedErro
 from bot.slack.blocks import message
 from bot.slack.client import SlackClient
 from bot.slack.errors import seconds_asked
-from tests.fakes import slack as fake
-from tests.fakes.slack import BOT_TOKEN, TEAM, FakeSlack, Fault, running_slack
+from tests.fakes import slack_faults as fake
+from tests.fakes.slack import BOT_TOKEN, TEAM, FakeSlack, running_slack
+from tests.fakes.slack_faults import Fault
 
 HELLO = message(Reply(title="hello"))
 

@@ -5,27 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from bot.chat import Incoming, Reply
-from bot.conversation import Conversation
 from bot.slack import SlackChat
 from models.database import DatabaseURL
-from models.wake import Wake
-from models.writer import Writer
+from tests.bot.slack_parts import Recorder, slack_chat, slack_services
 from tests.conftest import Clock
-from tests.fakes import slack as fake
-from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack, running_slack
+from tests.fakes import slack_faults as fake
+from tests.fakes.slack import BOT_TOKEN, FakeSlack, running_slack
 from tests.fakes.slack_people import Deliverer, Person
-from tracker.services import Services
-from tracker.settings import Settings
-
-
-class Echo:
-    async def handle(self, incoming: Incoming) -> Reply | None:
-        return Reply(title=f"heard: {incoming.text}")
 
 
 @pytest.fixture
@@ -38,17 +27,7 @@ async def slack() -> AsyncIterator[FakeSlack]:
 async def chat(
     slack: FakeSlack, clock: Clock, tmp_path: Path, sqlite_database: DatabaseURL
 ) -> AsyncIterator[SlackChat]:
-    settings = Settings.model_validate(
-        {
-            "slack_bot_token": BOT_TOKEN,
-            "slack_app_token": APP_TOKEN,
-            "slack_api_url": f"{slack.url}/api",
-            "data_dir": str(tmp_path),
-        }
-    )
-    one = SlackChat(
-        Services(settings, cast(Writer, None), Wake(), clock), cast(Conversation, Echo()), seconds=2
-    )
+    one = slack_chat(slack_services(slack, "socket", tmp_path, clock), Recorder())
     yield one
     await one.stop()
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.fakes.slack_faults import Fault
 from tests.fakes.slack_rules import (
     buttons_of,
     copyable_of,
@@ -61,44 +62,6 @@ class Post:
     @property
     def buttons(self) -> dict[str, dict[str, Any]]:
         return buttons_of(self.payload)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """How one request goes wrong."""
-
-    kind: str  # wait | status | error | hang | lose | drop
-    value: Any = None
-
-
-def wait(seconds: int) -> Fault:
-    """429 with Retry-After."""
-    return Fault("wait", seconds)
-
-
-def status(code: int) -> Fault:
-    """An HTTP error with a body that is no JSON, as a proxy in between gives it."""
-    return Fault("status", code)
-
-
-def error(code: str) -> Fault:
-    """`{"ok": false, "error": code}`"""
-    return Fault("error", code)
-
-
-def hang() -> Fault:
-    """No answer, and nothing done."""
-    return Fault("hang")
-
-
-def lose() -> Fault:
-    """The work is done, the connection is cut before the answer."""
-    return Fault("lose")
-
-
-def drop() -> Fault:
-    """The connection is cut with nothing done."""
-    return Fault("drop")
 
 
 class FakeSlack:
