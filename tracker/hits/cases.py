@@ -1,0 +1,263 @@
+"""Hits with everything that is needed to judge them, in one reading of the database.
+
+One SELECT joins a hit with its mail, account, token, recipient and person: what it reads is one moment's
+state, so that the mail's `revision` in it guards all the rest. Called by the judge and by rescore; nothing is
+written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from models.database import is_sqlite
+from tracker.hits.agents import Agent, agent_of
+from tracker.hits.classify import classify
+from tracker.hits.counting import COLUMNS, Tally
+from tracker.hits.evidence import HitFacts, Judgement, MailFacts, OwnDevices
+from tracker.hits.history import Entry
+from tracker.services import Services
+
+Row = tuple[Any, ...]
+Rings = tuple[str | None, str | None]  # policies for opens and for clicks
+
+NO_AGENT = Agent.none()
+
+
+@dataclass(slots=True, eq=False)
+class Mail:
+    id: int
+    revision: int
+    account_id: int
+    origin: str
+    subject: str
+    facts: MailFacts
+    tally: Tally
+    rings: Rings  # the mail's own policies for opens and clicks
+    account_rings: Rings
+    sent: int  # what "3 minutes after sending" is counted from
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """A recipient of one mail."""
+
+    id: int
+    mail: Mail
+    address: str
+    tally: Tally
+    loaded_at: int | None
+    rings: Rings  # set for them across mails
+    facts: MailFacts  # the mail's, with the hand-over of this copy
+
+
+@dataclass(slots=True, eq=False)
+class Token:
+    id: int
+    label: str
+    hits: int
+    counted: int
+    # What this batch adds to the two.
+    more_hits: int = 0
+    more_counted: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """One hit on the judge's table. `entry` holds its verdict, which history may change."""
+
+    id: int
+    mail: Mail
+    person: Person | None
+    token: Token
+    facts: HitFacts
+    entry: Entry
+    judgement: Judgement
+    stored: Stored | None  # what was written before; None while unjudged
+    ordinal: int | None = None
+    nth_of_link: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        return self.entry.verdict.counts
+
+    @property
+    def group(self) -> Tally:
+        """Whose counters number it: its recipient's, or the mail's where the token is shared."""
+        return self.mail.tally if self.person is None else self.person.tally
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The verdict as it stands in the database."""
+
+    verdict: str | None
+    reason: str | None
+    details: Any  # JSON text, or what it says
+    rules: str | None
+    client: str | None
+    ordinal: int | None
+    confirmed_by: str | None
+    folded_into: str | None
+    judged_at: int
+
+
+@dataclass(slots=True)
+class Docket:
+    """Cases in the order of judging, and the rows they share."""
+
+    cases: list[Case] = field(default_factory=list)
+    mails: dict[int, Mail] = field(default_factory=dict)
+    persons: dict[int, Person] = field(default_factory=dict)
+    tokens: dict[int, Token] = field(default_factory=dict)
+
+
+# The columns of a row, in groups: each is read by one function below.
+_HIT = (
+    "h.id", "h.uid", "h.at", "h.kind", "h.link_id", "h.message_id", "h.recipient_id", "h.method", "h.purpose",
+    "h.agent_id", "h.network", "h.network_label", "h.device", "h.headers",
+)  # fmt: skip
+_STORED = (
+    "h.verdict", "h.reason", "h.details", "h.rules", "h.client", "h.ordinal", "h.confirmed_by",
+    "h.folded_into", "h.judged_at",
+)  # fmt: skip
+_TOKEN = ("l.label", "l.hits", "l.counted")
+_MAIL = (
+    "m.revision", "m.account_id", "m.origin", "m.subject", "m.mode", "m.created_at", "m.arms_at",
+    "m.armed_at", "m.handed_over_at", "m.ring_opens", "m.ring_clicks", "a.ring_opens", "a.ring_clicks",
+    *(f"m.{name}" for name in COLUMNS),
+)  # fmt: skip
+# A person is found by address: rows made before the person was known have no person_id.
+_PERSON = (
+    "r.address", "r.loaded_at", "r.handed_over_at", "p.ring_opens", "p.ring_clicks",
+    *(f"r.{name}" for name in COLUMNS),
+)  # fmt: skip
+_SELECT = f"""
+SELECT {", ".join(_HIT + _STORED + _TOKEN + _MAIL + _PERSON)}
+FROM {{hits}} h
+JOIN link l ON l.id = h.link_id
+JOIN message m ON m.id = h.message_id
+JOIN account a ON a.id = m.account_id
+LEFT JOIN recipient r ON r.id = h.recipient_id
+LEFT JOIN person p ON p.account_id = m.account_id AND p.address = r.address
+"""  # noqa: S608, names of ours
+_TO_STORED = len(_HIT)
+_TO_TOKEN = _TO_STORED + len(_STORED)
+_TO_MAIL = _TO_TOKEN + len(_TOKEN)
+_TO_PERSON = _TO_MAIL + len(_MAIL)
+_ACCOUNT = _TO_MAIL + 1
+_AGENT = 9
+
+_UNJUDGED = "(SELECT * FROM hit WHERE judged_at IS NULL {mine} ORDER BY id LIMIT ?)"
+_OF_MAIL = "(SELECT * FROM hit WHERE message_id = ? AND judged_at IS NOT NULL)"
+
+
+def among(column: str) -> str:
+    """`column` is one of a list that is passed as one argument; see `listed`."""
+    if is_sqlite():
+        return f"{column} IN (SELECT value FROM json_each(?))"  # noqa: S608
+    return f"{column} = ANY(?::bigint[])"
+
+
+def listed(ids: Sequence[int]) -> Any:
+    """The argument for `among`."""
+    return json.dumps(ids) if is_sqlite() else list(ids)
+
+
+class Reader:
+    """Reads cases; remembers what user agents are, by their id."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._agents: dict[int, Agent] = {}
+
+    async def unjudged(self, limit: int, mine: str = "", arguments: Sequence[Any] = ()) -> Docket:
+        """The next hits to judge, in the order of their rows. `mine` narrows them to some mails."""
+        sql = _SELECT.format(hits=_UNJUDGED.format(mine=mine)) + " ORDER BY h.id"
+        return await self._docket(await self._services.writer.fetch(sql, (*arguments, limit)))
+
+    async def of_mail(self, message_id: int) -> Docket:
+        """All judged hits of a mail, in the order in which they were judged."""
+        sql = _SELECT.format(hits=_OF_MAIL) + " ORDER BY h.judged_at, h.id"
+        return await self._docket(await self._services.writer.fetch(sql, (message_id,)))
+
+    async def _docket(self, rows: Sequence[tuple[Any, ...]]) -> Docket:
+        docket = Docket()
+        if not rows:
+            return docket
+        await self._learn_agents({row[_AGENT] for row in rows} - {None})
+        own = await self._own_devices({row[_ACCOUNT] for row in rows})
+        for row in rows:
+            docket.cases.append(self._case(docket, row, own))
+        return docket
+
+    async def _learn_agents(self, ids: set[int]) -> None:
+        missing = ids - self._agents.keys()
+        if not missing:
+            return
+        if len(self._agents) > 50_000:
+            self._agents.clear()
+            missing = ids
+        sql = f"SELECT id, text FROM agent WHERE {among('id')}"  # noqa: S608
+        for number, text in await self._services.writer.fetch(sql, (listed(sorted(missing)),)):
+            self._agents[number] = agent_of(text)
+
+    async def _own_devices(self, accounts: set[int]) -> Mapping[int, OwnDevices]:
+        """By account: the sender's own devices. In a trial none: there one's own look must ring."""
+        own: dict[int, dict[str, int]] = {account: {} for account in accounts}
+        if self._services.settings.is_trial:
+            return own
+        sql = f"SELECT account_id, device, seen_at FROM own_device WHERE {among('account_id')}"  # noqa: S608
+        for account, device, seen_at in await self._services.writer.fetch(sql, (listed(sorted(accounts)),)):
+            own[account][device] = seen_at
+        return own
+
+    def _case(self, docket: Docket, row: Row, own: Mapping[int, OwnDevices]) -> Case:
+        (
+            number, uid, at, kind, link_id, message_id, recipient_id, method, purpose,
+            agent_id, network, label, device, headers,
+        ) = row[:_TO_STORED]  # fmt: skip
+        mail = docket.mails.get(message_id)
+        if mail is None:
+            mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON])
+        person = docket.persons.get(recipient_id)
+        if person is None and recipient_id is not None:
+            person = docket.persons[recipient_id] = _person(recipient_id, mail, row[_TO_PERSON:])
+        token = docket.tokens.get(link_id)
+        if token is None:
+            token = docket.tokens[link_id] = Token(link_id, *row[_TO_TOKEN:_TO_MAIL])
+        agent = self._agents.get(agent_id, NO_AGENT)
+        facts = HitFacts(uid, at, kind, method, purpose, agent, network, label, device, headers)
+        judgement = classify(facts, mail.facts if person is None else person.facts, own[mail.account_id])
+        entry = Entry(
+            uid, at, kind, link_id, recipient_id, agent_id, network, label,
+            judgement.verdict, judgement.reason,
+        )  # fmt: skip
+        stored = None if row[_TO_TOKEN - 1] is None else Stored(*row[_TO_STORED:_TO_TOKEN])
+        return Case(number, mail, person, token, facts, entry, judgement, stored)
+
+
+def _mail(number: int, row: Row) -> Mail:
+    revision, account_id, origin, subject, mode, created_at, arms_at, armed_at, handed_over_at = row[:9]
+    return Mail(
+        id=number,
+        revision=revision,
+        account_id=account_id,
+        origin=origin,
+        subject=subject,
+        facts=MailFacts(origin, mode, created_at, arms_at, armed_at, handed_over_at),
+        tally=Tally.of_row(row[13:]),
+        rings=row[9:11],
+        account_rings=row[11:13],
+        sent=armed_at or handed_over_at or arms_at,
+    )
+
+
+def _person(number: int, mail: Mail, row: Row) -> Person:
+    address, loaded_at, handed_over_at = row[:3]
+    facts = mail.facts
+    if handed_over_at is not None:
+        facts = replace(facts, handed_over_at=handed_over_at)
+    return Person(number, mail, address, Tally.of_row(row[5:]), loaded_at, row[3:5], facts)

@@ -1,0 +1,165 @@
+"""The judge: takes unjudged hits in order, and writes class, counters, cards and outbox in one transaction.
+
+Run for ever by the worker role, woken by HITS with a poll as safety net. Judging twice changes nothing: a hit
+that has a verdict is never read again, and whoever judged the same mail in between undoes the transaction
+(tracker/hits/writing.py), which is then worked out afresh. Several judges share the mails
+(tracker/hits/shares.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+
+from models.columns import to_micros
+from models.wake import HITS, OUTBOX
+from models.writer import WriterDownError
+from tracker.hits import outbox, past, writing
+from tracker.hits.cases import Case, Docket, Mail, Reader
+from tracker.hits.ringing import correction
+from tracker.hits.shares import Shares
+from tracker.hits.sitting import Sitting, apply_history, count_new, number_anew
+from tracker.hits.verdicts import Verdict
+from tracker.services import Services
+
+log = logging.getLogger(__name__)
+
+# Hits of one sitting: few enough that nobody waits long for the writer or the loop, enough to be fast.
+LIMIT = 250
+POLL_SECONDS = 2.0
+TRIES = 4
+MOST_BACK_OFF = 30.0
+
+
+class Judge:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._reader = Reader(services)
+        self._shares = Shares(services)
+        self._set_aside: dict[int, float] = {}  # mails that could not be judged → when to try again
+
+    async def run(self) -> None:
+        """Judges whatever comes, for ever. Ends only by cancellation; no fault stops it."""
+        pause = 0.0
+        try:
+            while True:
+                try:
+                    await self._shares.keep()
+                    while await self.judge_once():
+                        await self._shares.keep()
+                    pause = 0.0
+                except WriterDownError as error:
+                    pause = min(MOST_BACK_OFF, max(0.25, 2 * pause))
+                    log.warning("the database is down, hits wait: %s", error)
+                except Exception:
+                    pause = min(MOST_BACK_OFF, max(0.25, 2 * pause))
+                    log.exception("judging failed, trying again")
+                if pause:
+                    await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311, spreads retries
+                else:
+                    await self._services.wake.wait(HITS, min(POLL_SECONDS, self._shares.beat))
+        finally:
+            await self._shares.leave()
+
+    async def judge_once(self, limit: int = LIMIT) -> int:
+        """Judges up to `limit` hits, oldest first; how many. 0: nothing is left for this judge."""
+        for attempt in range(TRIES):
+            docket = await self._read(limit)
+            if not docket.cases:
+                return 0
+            try:
+                await self._judge(docket)
+                return len(docket.cases)
+            except WriterDownError:
+                raise
+            except Exception as error:
+                # Mostly another judge was faster, or a mail was deleted meanwhile: read afresh.
+                log.debug("judging %d hits again: %s", len(docket.cases), error)
+                if attempt:
+                    await asyncio.sleep(random.uniform(0, 0.05) * attempt)  # noqa: S311
+        return await self._judge_singly(await self._read(limit))
+
+    async def _read(self, limit: int) -> Docket:
+        mine, arguments = self._shares.condition()
+        aside = self._aside()
+        if aside:
+            mine += f" AND message_id NOT IN ({', '.join('?' * len(aside))})"
+        return await self._reader.unjudged(limit, mine, (*arguments, *aside))
+
+    def _aside(self) -> list[int]:
+        now = time.monotonic()
+        self._set_aside = {mail: until for mail, until in self._set_aside.items() if until > now}
+        return sorted(self._set_aside)[:500]
+
+    async def _judge_singly(self, docket: Docket) -> int:
+        """Mail by mail, so that one that cannot be judged does not hold up the others."""
+        for mail in docket.mails.values():
+            part = Docket([case for case in docket.cases if case.mail is mail], {mail.id: mail})
+            part.persons = {one.id: one for one in docket.persons.values() if one.mail is mail}
+            part.tokens = {case.token.id: case.token for case in part.cases}
+            try:
+                await self._judge(part)
+            except WriterDownError:
+                raise
+            except Exception:
+                log.exception("a mail's hits could not be judged; they wait a minute")
+                self._set_aside[mail.id] = time.monotonic() + 60
+        return len(docket.cases)
+
+    async def _judge(self, docket: Docket) -> None:
+        services = self._services
+        sitting = apply_history(docket, await past.recall(services, docket.cases))
+        count_new(sitting)
+        if sitting.unsettled:
+            await self._settle(sitting)
+        now = to_micros(services.now())
+        counted = sitting.counted
+        rings = await outbox.fill(services, sitting, counted, now)
+        statements = [
+            *writing.write_mails(docket.mails.values()),
+            *writing.write_verdicts(docket.cases, now),
+            *writing.overturn(sitting.overturned),
+            *writing.write_counters(sitting),
+            *writing.confirm(sitting),
+            *writing.add_cards(rings.cards, now),
+            *writing.touch_cards(_mails_that_look_different(sitting), now),
+            *writing.add_alerts(rings.alerts),
+            *writing.take_back(await corrections(services, sitting)),
+        ]
+        await services.writer.apply(statements)
+        if counted or sitting.overturned:
+            services.wake.ring(OUTBOX)
+
+    async def _settle(self, sitting: Sitting) -> None:
+        mails = [sitting.docket.mails[number] for number in sitting.unsettled]
+        stored = await past.counted_hits(self._services, mails)
+        for mail in mails:
+            number_anew(sitting, mail, stored[mail.id])
+
+
+_SHOWN = frozenset({Verdict.HUMAN, Verdict.PROXIED, Verdict.PRIVACY, Verdict.UNKNOWN})
+
+
+def _mails_that_look_different(sitting: Sitting) -> set[int]:
+    seen = {case.mail.id for case in sitting.docket.cases if case.entry.verdict in _SHOWN}
+    return seen | {one.message_id for one in sitting.overturned}
+
+
+async def corrections(services: Services, sitting: Sitting) -> list[tuple[str, str]]:
+    """(uid, text) for each hit that counted and does not count any more."""
+    if not sitting.were_counted:
+        return []
+    docket = sitting.docket
+    who = await past.who_shares(services, {one.message_id for one in sitting.were_counted})
+    fixes = []
+    for one in sitting.were_counted:
+        mail: Mail = docket.mails[one.message_id]
+        person = None if one.entry.copy is None else docket.persons.get(one.entry.copy)
+        name = who[mail.id] if person is None else person.address
+        fixes.append((one.entry.uid, correction(mail.subject, name, one.entry.verdict)))
+    return fixes
+
+
+__all__ = ["LIMIT", "Case", "Judge", "corrections"]

@@ -1,0 +1,172 @@
+"""Stored hits that can still matter to new ones: few rows, by index, in one query of each kind for a batch.
+
+Called by the judge before it feeds a mail's Timeline. What a new open can repeat is found by the view itself
+(token, agent, network), so that a mail that is opened thousands of times a minute costs no more than another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.database import is_sqlite
+from tracker.hits.cases import Case, Mail, among, listed
+from tracker.hits.evidence import DAY
+from tracker.hits.history import CLICKS_REACH, VIEWS_REACH, Entry, is_evidence
+from tracker.hits.verdicts import Verdict
+from tracker.services import Services
+
+
+@dataclass(slots=True, eq=False)
+class Past:
+    """A hit that is judged already."""
+
+    id: int
+    message_id: int
+    entry: Entry
+
+
+_COLUMNS = (
+    "h.id, h.message_id, h.uid, h.at, h.kind, h.link_id, h.recipient_id, h.agent_id, h.network, "
+    "h.network_label, h.verdict, h.reason, h.folded_into"
+)
+_VIEWS = (
+    "h.link_id = w.link_id AND h.agent_id = w.agent_id AND h.network = w.network "
+    "AND h.at BETWEEN w.since AND w.until AND h.ordinal IS NOT NULL"
+)
+_CLICKS = (
+    "h.message_id = w.message_id AND h.at BETWEEN w.since AND w.until AND h.kind = 'click' "
+    "AND h.judged_at IS NOT NULL AND h.verdict <> 'duplicate'"
+)
+
+
+async def recall(services: Services, cases: Sequence[Case]) -> dict[int, list[Past]]:
+    """By mail: the judged hits that a Timeline must know before it is fed with `cases`."""
+    found: dict[str, Past] = {}
+    views, clicks = _views(cases), _clicks(cases)
+    wanted = []
+    if views:
+        names = {"link_id": "bigint", "agent_id": "bigint", "network": "text"}
+        wanted.append((_VIEWS, names, views))
+    if clicks:
+        wanted.append((_CLICKS, {"message_id": "bigint"}, clicks))
+    for condition, names, windows in wanted:
+        table, arguments = _table({**names, "since": "bigint", "until": "bigint"}, windows)
+        sql = f"SELECT {_COLUMNS} FROM {table} JOIN hit h ON {condition}"  # noqa: S608
+        for row in await services.writer.fetch(sql, arguments):
+            found[row[2]] = _past(row)
+    by_mail: defaultdict[int, list[Past]] = defaultdict(list)
+    for one in found.values():
+        by_mail[one.message_id].append(one)
+    return by_mail
+
+
+def _past(row: tuple[Any, ...]) -> Past:
+    number, message_id, *facts, verdict, reason, folded_into = row
+    uid, at, kind, link_id, recipient_id, agent_id, network, label = facts
+    entry = Entry(
+        uid, at, kind, link_id, recipient_id, agent_id, network, label, Verdict(verdict), reason, folded_into
+    )
+    return Past(number, message_id, entry)
+
+
+def _views(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
+    """The views of new hits that may repeat a stored one: (link, agent, network, since, until)."""
+    spans: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for case in cases:
+        entry = case.entry
+        last = case.group.of(entry.kind).last
+        if last is None or case.token.counted == 0 or not entry.verdict.counts:
+            continue
+        if entry.at <= last + VIEWS_REACH and entry.network is not None:
+            spans[entry.link_id, entry.agent_id, entry.network].append(entry.at)
+    return [(*view, min(ats) - VIEWS_REACH, max(ats) + VIEWS_REACH) for view, ats in spans.items()]
+
+
+def _clicks(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
+    """Around which moments the clicks of which mails matter: (mail, since, until)."""
+    spans: dict[int, list[int]] = defaultdict(list)
+    for case in cases:
+        if case.mail.tally.clicks.total and is_evidence(case.entry):
+            spans[case.mail.id].append(case.entry.at)
+    return [(mail, min(ats) - CLICKS_REACH, max(ats) + CLICKS_REACH) for mail, ats in spans.items()]
+
+
+def _table(columns: dict[str, str], rows: Sequence[tuple[Any, ...]]) -> tuple[str, tuple[Any, ...]]:
+    """`rows` as a table `w` in SQL, passed as arguments."""
+    if is_sqlite():
+        fields = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(columns))
+        return f"(SELECT {fields} FROM json_each(?)) w", (json.dumps(rows),)  # noqa: S608
+    arrays = ", ".join(f"?::{kind}[]" for kind in columns.values())
+    return f"unnest({arrays}) AS w({', '.join(columns)})", tuple(list(one) for one in zip(*rows, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A stored hit that counts, as numbering needs it."""
+
+    id: int
+    uid: str
+    at: int
+    kind: str
+    link_id: int
+    message_id: int
+    recipient_id: int | None
+    ordinal: int
+
+
+async def counted_hits(services: Services, mails: Iterable[Mail]) -> dict[int, list[Counted]]:
+    """By mail: every stored hit that counts."""
+    by_mail: dict[int, list[Counted]] = {mail.id: [] for mail in mails}
+    if by_mail:
+        sql = (
+            "SELECT id, uid, at, kind, link_id, message_id, recipient_id, ordinal FROM hit "  # noqa: S608
+            f"WHERE {among('message_id')} AND ordinal IS NOT NULL"
+        )
+        for row in await services.writer.fetch(sql, (listed(sorted(by_mail)),)):
+            by_mail[row[5]].append(Counted(*row))
+    return by_mail
+
+
+async def recent_opens(services: Services, cases: Sequence[Case]) -> dict[int, list[tuple[int | None, int]]]:
+    """By mail: (recipient, arrival) of the counted opens of the day before these hits."""
+    spans: dict[int, int] = {}
+    for case in cases:
+        spans[case.mail.id] = min(case.entry.at - DAY, spans.get(case.mail.id, case.entry.at))
+    table, arguments = _table({"message_id": "bigint", "since": "bigint"}, list(spans.items()))
+    sql = (
+        f"SELECT h.message_id, h.recipient_id, h.at FROM {table} JOIN hit h ON "  # noqa: S608
+        "h.message_id = w.message_id AND h.at >= w.since AND h.kind = 'open' AND h.ordinal IS NOT NULL"
+    )
+    by_mail: defaultdict[int, list[tuple[int | None, int]]] = defaultdict(list)
+    for message_id, recipient_id, at in await services.writer.fetch(sql, arguments):
+        by_mail[message_id].append((recipient_id, at))
+    return by_mail
+
+
+async def who_shares(services: Services, mails: Iterable[int]) -> dict[int, str]:
+    """By mail: whom a hit of a shared token is from: "someone of 3", or the only recipient there is."""
+    wanted = sorted(set(mails))
+    sql = (
+        "SELECT message_id, COUNT(*), MIN(address) FROM recipient "  # noqa: S608
+        f"WHERE {among('message_id')} GROUP BY message_id"
+    )
+    who = dict.fromkeys(wanted, "someone")
+    if wanted:
+        for message_id, number, address in await services.writer.fetch(sql, (listed(wanted),)):
+            who[message_id] = address if number == 1 else f"someone of {number}"
+    return who
+
+
+async def destinations(services: Services, accounts: Iterable[int]) -> dict[int, list[int]]:
+    """By account: the destinations that are on."""
+    wanted = sorted(set(accounts))
+    found: dict[int, list[int]] = {account: [] for account in wanted}
+    if wanted:
+        sql = f"SELECT account_id, id FROM destination WHERE off_at IS NULL AND {among('account_id')}"  # noqa: S608
+        for account, destination in await services.writer.fetch(sql, (listed(wanted),)):
+            found[account].append(destination)
+    return found

@@ -1,0 +1,176 @@
+"""Judging a mail's hits anew from what is stored, after something was learned: when it was sent, by whom.
+
+The hits are fed to a fresh timeline in the order in which they were judged, so that a mail judged anew
+without any news comes out exactly as it was, and then nothing is written. What differs is rewritten; counters
+are set, not added to; what waits to ring is withdrawn and what rang is corrected in place. A hit that newly
+counts rings only while it is news: within ten minutes of its arrival.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from models.columns import to_micros
+from models.wake import OUTBOX
+from models.writer import WriterDownError
+from tracker.hits import outbox, past, writing
+from tracker.hits.cases import Case, Docket, Mail, Reader
+from tracker.hits.classify import RULES_VERSION
+from tracker.hits.counting import Tally
+from tracker.hits.evidence import MINUTE
+from tracker.hits.ringing import correction
+from tracker.hits.sitting import Sitting, apply_history, number_anew
+from tracker.hits.verdicts import Verdict
+from tracker.services import Services
+
+NEWS = 10 * MINUTE
+TRIES = 8
+
+
+@dataclass(frozen=True)
+class Change:
+    """A hit whose verdict is another one now."""
+
+    uid: str
+    before: str | None
+    after: Verdict
+    reason: str
+
+
+async def rescore(services: Services, message_id: int) -> list[Change]:
+    """Judges all judged hits of the mail anew; what changed. Raises WriterDownError.
+
+    Must not be called inside a database transaction.
+    """
+    reader = Reader(services)
+    for attempt in range(TRIES):
+        docket = await reader.of_mail(message_id)
+        if not docket.cases:
+            return []
+        try:
+            return await _judge_anew(services, docket)
+        except WriterDownError:
+            raise
+        except Exception:  # a judge wrote meanwhile: read afresh
+            if attempt == TRIES - 1:
+                raise
+            await asyncio.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311, spreads retries
+    return []
+
+
+async def _judge_anew(services: Services, docket: Docket) -> list[Change]:
+    mail = docket.cases[0].mail
+    before = _sums(docket, mail)
+    sitting = apply_history(docket, {})
+    _count_anew(sitting, mail)
+    different = [case for case in docket.cases if _differs(case)]
+    if not different and before == _sums(docket, mail):
+        return []
+    now = to_micros(services.now())
+    lost = [case for case in different if _counted_before(case) and not case.counts]
+    won = [case for case in different if case.counts and not _counted_before(case)]
+    news = [case for case in won if now - case.entry.at <= NEWS]
+    rings = await outbox.fill(services, sitting, news, now)
+    persons = {case.person.id for case in different if case.person is not None}
+    statements = [
+        *writing.write_mails([mail]),
+        *writing.rewrite_verdicts(different),
+        *writing.write_counters(sitting),
+        *writing.confirm_anew(sorted(persons)),
+        *writing.add_cards(rings.cards, now),
+        *writing.touch_cards([mail.id], now),
+        *writing.renumber_alerts(case for case in different if case.counts),
+        *writing.uphold(case.entry.uid for case in won),
+        *writing.add_alerts(rings.alerts),
+        *writing.take_back(await _corrections(services, mail, lost)),
+    ]
+    await services.writer.apply(statements)
+    services.wake.ring(OUTBOX)
+    return [_change(case) for case in different if _verdict_before(case) != case.entry.verdict]
+
+
+def _sums(docket: Docket, mail: Mail) -> list[Any]:
+    """Every counter of the mail, to see whether any of them changes."""
+    persons = [(one.tally.row, one.loaded_at) for one in docket.persons.values()]
+    tokens = [(one.more_hits, one.more_counted) for one in docket.tokens.values()]
+    return [mail.tally.row, persons, tokens]
+
+
+def _count_anew(sitting: Sitting, mail: Mail) -> None:
+    docket = sitting.docket
+    tallies: list[Tally] = [mail.tally, *(person.tally for person in docket.persons.values())]
+    for tally in tallies:
+        tally.opens.total = tally.clicks.total = 0
+    for person in docket.persons.values():
+        person.loaded_at = None
+    for token in docket.tokens.values():
+        token.more_hits, token.more_counted = -token.hits, -token.counted
+    for case in docket.cases:
+        case.token.more_hits += 1
+        case.token.more_counted += int(case.counts)
+        mail.tally.of(case.entry.kind).total += 1
+        if case.person is not None:
+            case.person.tally.of(case.entry.kind).total += 1
+            if case.entry.verdict is Verdict.PRIVACY:
+                loaded = case.person.loaded_at
+                case.person.loaded_at = case.entry.at if loaded is None else min(loaded, case.entry.at)
+    number_anew(sitting, mail, ())
+    last: dict[int | None, int] = {}
+    for case in sitting.counted:
+        sitting.before[case.entry.uid] = last.get(case.entry.copy)
+        last[case.entry.copy] = case.entry.at
+
+
+def _differs(case: Case) -> bool:
+    stored, entry, judgement = case.stored, case.entry, case.judgement
+    assert stored is not None
+    is_first = entry.reason == judgement.reason
+    details = dict(judgement.details) if is_first and judgement.details else None
+    new = (
+        str(entry.verdict), entry.reason, RULES_VERSION, judgement.client, case.ordinal, entry.folded_into,
+        details,
+    )  # fmt: skip
+    return new != (
+        stored.verdict, stored.reason, stored.rules, stored.client, stored.ordinal, stored.folded_into,
+        _decoded(stored.details),
+    )  # fmt: skip
+
+
+def _decoded(details: Any) -> Any:
+    """JSON columns come as text from SQLite, as text or decoded from PostgreSQL."""
+    return json.loads(details) if isinstance(details, str) else details
+
+
+def _verdict_before(case: Case) -> str | None:
+    return None if case.stored is None else case.stored.verdict
+
+
+def _counted_before(case: Case) -> bool:
+    return _verdict_before(case) in (Verdict.HUMAN, Verdict.PROXIED)
+
+
+def _change(case: Case) -> Change:
+    return Change(case.entry.uid, _verdict_before(case), case.entry.verdict, case.entry.reason)
+
+
+async def _corrections(services: Services, mail: Mail, lost: Iterable[Case]) -> list[tuple[str, str]]:
+    cases = list(lost)
+    if not cases:
+        return []
+    shared = await past.who_shares(services, [mail.id])
+    return [
+        (
+            case.entry.uid,
+            correction(
+                mail.subject,
+                shared[mail.id] if case.person is None else case.person.address,
+                case.entry.verdict,
+            ),
+        )
+        for case in cases
+    ]

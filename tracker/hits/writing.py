@@ -1,0 +1,187 @@
+"""What a sitting of the judge writes, as statements of one transaction for either engine.
+
+The mails come first and in order: their `revision` is raised from the value that was read, and where somebody
+else raised it meanwhile the statement sets a NOT NULL column to null, which undoes the whole transaction. So
+two who judge one mail at once never both succeed, and every number here can be written as it was worked out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from models.writer import Statement
+from tracker.hits.cases import Case, Mail
+from tracker.hits.classify import RULES_VERSION
+from tracker.hits.counting import COLUMNS
+from tracker.hits.past import Past
+from tracker.hits.sitting import Sitting
+from tracker.hits.verdicts import Verdict
+
+_TALLY = ", ".join(f"{name} = ?" for name in COLUMNS)
+_MAIL = (
+    f"UPDATE message SET revision = CASE WHEN revision = ? THEN revision + 1 END, {_TALLY}, "  # noqa: S608
+    "last_event_at = CASE WHEN replied_at > COALESCE(CAST(? AS BIGINT), 0) THEN replied_at ELSE ? END "
+    "WHERE id = ?"
+)
+_PERSON = f"UPDATE recipient SET {_TALLY}, loaded_at = ? WHERE id = ?"  # noqa: S608
+_LINK = "UPDATE link SET hits = hits + ?, counted = counted + ? WHERE id = ?"
+_VERDICT = (
+    "UPDATE hit SET verdict = ?, reason = ?, details = ?, rules = ?, client = ?, ordinal = ?, "
+    "folded_into = ?, judged_at = ? WHERE id = ? AND judged_at IS NULL"
+)
+_AGAIN = (
+    "UPDATE hit SET verdict = ?, reason = ?, details = ?, rules = ?, client = ?, ordinal = ?, "
+    "folded_into = ?, confirmed_by = CASE WHEN kind = 'open' THEN confirmed_by END "
+    "WHERE id = ? AND judged_at IS NOT NULL"
+)
+_OVERTURN = (
+    "UPDATE hit SET verdict = ?, reason = ?, details = NULL, rules = ?, ordinal = NULL, folded_into = NULL "
+    "WHERE id = ?"
+)
+_ORDINAL = "UPDATE hit SET ordinal = ? WHERE id = ?"
+_ALERT_ORDINAL = "UPDATE alert SET ordinal = ? WHERE event_key = ? AND event = 'open' AND state = 'waiting'"
+_CONFIRM = (
+    "UPDATE hit SET confirmed_by = ? WHERE recipient_id = ? AND kind = 'open' AND at <= ? "
+    "AND verdict IN ('privacy', 'unknown') AND confirmed_by IS NULL"
+)
+# The first click judged that came after the open; what a reply confirmed stays.
+_CONFIRM_ANEW = (
+    "UPDATE hit SET confirmed_by = CASE WHEN verdict IN ('privacy', 'unknown') THEN "
+    "(SELECT c.uid FROM hit c WHERE c.recipient_id = hit.recipient_id AND c.kind = 'click' "
+    "AND c.ordinal IS NOT NULL AND c.at >= hit.at ORDER BY c.judged_at, c.id LIMIT 1) END "
+    "WHERE recipient_id = ? AND kind = 'open' AND (verdict IN ('privacy', 'unknown') "
+    "OR confirmed_by IS NOT NULL) AND (confirmed_by IS NULL OR confirmed_by NOT LIKE 'reply:%')"
+)
+_DIRTY = "UPDATE card SET dirty_at = ? WHERE message_id = ?"
+_CARD = (
+    "INSERT INTO card (message_id, destination_id, dirty_at, created_at) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (message_id, destination_id) DO NOTHING"
+)
+# An alert that was withdrawn before it rang, and whose hit counts after all, waits again.
+_ALERT = (
+    "INSERT INTO alert (account_id, destination_id, message_id, recipient_id, link_id, event_key, event, "
+    "ordinal, at, facts, due_at, state, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0) "
+    "ON CONFLICT (event_key, destination_id, event) DO UPDATE SET state = 'waiting', "
+    "ordinal = excluded.ordinal, facts = excluded.facts, due_at = excluded.due_at "
+    "WHERE alert.state = 'withdrawn'"
+)
+_WITHDRAW = "UPDATE alert SET state = 'withdrawn' WHERE event_key = ? AND state = 'waiting'"
+_STILL_RIGHT = "UPDATE alert SET fix_text = NULL WHERE event_key = ? AND state IN ('sent', 'folded')"
+_CORRECT = "UPDATE alert SET fix_text = ? WHERE event_key = ? AND state IN ('sent', 'folded')"
+
+Rows = list[Sequence[Any]]
+
+
+def write_mails(mails: Iterable[Mail]) -> list[Statement]:
+    """The guard and the mails' counters. First in every transaction of the judge."""
+    rows: Rows = [
+        (mail.revision, *mail.tally.row, mail.tally.last, mail.tally.last, mail.id)
+        for mail in sorted(mails, key=lambda mail: mail.id)
+    ]
+    return _statements((_MAIL, rows))
+
+
+def write_counters(sitting: Sitting) -> list[Statement]:
+    """Counters of recipients and tokens, and ordinals that moved."""
+    docket = sitting.docket
+    persons: Rows = [(*one.tally.row, one.loaded_at, one.id) for one in docket.persons.values()]
+    more = {token.id: [token.more_hits, token.more_counted] for token in docket.tokens.values()}
+    for one in sitting.were_counted:
+        more.setdefault(one.entry.link_id, [0, 0])[1] -= 1
+    tokens: Rows = [(hits, counted, link_id) for link_id, (hits, counted) in sorted(more.items())]
+    return _statements(
+        (_PERSON, sorted(persons, key=lambda row: row[-1])),
+        (_LINK, [row for row in tokens if row[0] or row[1]]),
+        (_ORDINAL, [(ordinal, number) for ordinal, number, _ in sitting.renumbered]),
+        (_ALERT_ORDINAL, [(ordinal, uid) for ordinal, _, uid in sitting.renumbered]),
+    )
+
+
+def write_verdicts(cases: Iterable[Case], now: int) -> list[Statement]:
+    """The verdicts of hits that had none."""
+    return _statements((_VERDICT, [(*_verdict(case), now, case.id) for case in cases]))
+
+
+def rewrite_verdicts(cases: Iterable[Case]) -> list[Statement]:
+    """The verdicts of hits that were judged before, where they differ now."""
+    return _statements((_AGAIN, [(*_verdict(case), case.id) for case in cases]))
+
+
+def overturn(ones: Iterable[Past]) -> list[Statement]:
+    """Stored hits that history changed."""
+    return _statements(
+        (_OVERTURN, [(str(one.entry.verdict), one.entry.reason, RULES_VERSION, one.id) for one in ones])
+    )
+
+
+def _verdict(case: Case) -> tuple[Any, ...]:
+    entry, judgement = case.entry, case.judgement
+    kept = entry.reason == judgement.reason
+    details = json.dumps(dict(judgement.details)) if kept and judgement.details else None
+    return (
+        str(entry.verdict), entry.reason, details, RULES_VERSION, judgement.client, case.ordinal,
+        entry.folded_into,
+    )  # fmt: skip
+
+
+def confirm(sitting: Sitting) -> list[Statement]:
+    """A person's click confirms what Apple loaded, or what was unknown, of the same recipient before it."""
+    simple: Rows = []
+    anew = {one.entry.copy for one in sitting.overturned}
+    for case in sitting.docket.cases:
+        person, entry = case.person, case.entry
+        if person is None or person.id in anew:
+            continue
+        if case.counts and entry.kind == "click" and person.tally.opens.total > person.tally.opens.count:
+            simple.append((entry.uid, person.id, entry.at))
+        elif entry.kind == "open" and entry.verdict in (Verdict.PRIVACY, Verdict.UNKNOWN):
+            last = person.tally.clicks.last
+            if last is not None and last >= entry.at:
+                anew.add(person.id)
+    persons = sorted(number for number in anew if number is not None)
+    return _statements((_CONFIRM, simple)) + confirm_anew(persons)
+
+
+def confirm_anew(persons: Iterable[int]) -> list[Statement]:
+    """Works out for all opens of these recipients which click confirms them."""
+    return _statements((_CONFIRM_ANEW, [(number,) for number in persons]))
+
+
+def touch_cards(mails: Iterable[int], now: int) -> list[Statement]:
+    """The cards of these mails show less than is known now."""
+    return _statements((_DIRTY, [(now, number) for number in sorted(set(mails))]))
+
+
+def add_cards(pairs: Iterable[tuple[int, int]], now: int) -> list[Statement]:
+    """Cards for (mail, destination) where there is none yet."""
+    return _statements((_CARD, [(mail, place, now, now) for mail, place in sorted(set(pairs))]))
+
+
+def add_alerts(rows: Rows) -> list[Statement]:
+    """Rows of the outbox, in the order of tracker/hits/outbox.py."""
+    return _statements((_ALERT, rows))
+
+
+def take_back(corrections: Iterable[tuple[str, str]]) -> list[Statement]:
+    """(uid, text): alerts of hits that count no more. What waits is withdrawn, what rang is corrected."""
+    fixes = list(corrections)
+    return _statements(
+        (_WITHDRAW, [(uid,) for uid, _ in fixes]), (_CORRECT, [(text, uid) for uid, text in fixes])
+    )
+
+
+def uphold(uids: Iterable[str]) -> list[Statement]:
+    """Hits that count after all: a correction that did not go out yet is dropped."""
+    return _statements((_STILL_RIGHT, [(uid,) for uid in uids]))
+
+
+def renumber_alerts(cases: Iterable[Case]) -> list[Statement]:
+    """Waiting alerts of opens say the number that their hit has now."""
+    rows: Rows = [(case.ordinal, case.entry.uid) for case in cases if case.entry.kind == "open"]
+    return _statements((_ALERT_ORDINAL, rows))
+
+
+def _statements(*parts: tuple[str, Rows]) -> list[Statement]:
+    return [Statement(sql, rows) for sql, rows in parts if rows]
