@@ -29,6 +29,7 @@ from models.wake import HITS, OUTBOX, Wake
 from models.writer import Writer
 from tests.conftest import Clock
 from tracker.hits.journal import Journal
+from tracker.hits.judge import Judge
 from tracker.hits.record import Recorder
 from tracker.services import Services
 from tracker.settings import load
