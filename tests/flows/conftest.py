@@ -102,8 +102,6 @@ async def _writer_for(url: DatabaseURL) -> tuple[Wake, Writer]:
 def line(tmp_path: Path, clock: Clock) -> Line:
     """Starts everything: `line(database, chat_factory, NAME=value…)`; the values are settings."""
 
-    from tracker.hits.judge import Judge
-
     @asynccontextmanager
     async def started(database: DatabaseURL, factory: ChatFactory, **settings: str) -> AsyncIterator[Bell]:
         given = {
