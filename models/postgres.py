@@ -7,9 +7,9 @@ moments empty the pool and stop the process. Tortoise finds `client_class` throu
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionContextPooled
 from tortoise.connection import ConnectionToken, get_connections
@@ -33,15 +33,14 @@ class _SafeContext(TransactionContextPooled):
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         client: Any = self.client
         try:
-            if not client._finalized:
-                if exc_type is None:
-                    await client.commit()
-                else:
-                    await client.rollback()
-        except asyncpg.InterfaceError:
-            # The connection went away under the transaction: of the two errors the first one counts.
+            if client._finalized:
+                return
             if exc_type is None:
-                raise
+                await client.commit()
+            else:
+                # Of two errors the first one counts: the connection may have gone away under the work.
+                with suppress(Exception):
+                    await client.rollback()
         finally:
             await self._leave()
 
