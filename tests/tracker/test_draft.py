@@ -64,6 +64,7 @@ BOB = Addressee("bob@acme.com")
         ("дана@пример.рф Привет", "Привет", [Addressee("дана@пример.рф")], []),
         ("an\u200ba@acme.com Q3\u202e pro\x00posal\x07", "Q3 proposal", [ANA], []),
         ("ana@acme.com Q3\r\nBcc:\tx", "Q3 Bcc: x", [ANA], []),
+        ("x<!channel>y < z> </a>&amp; <i>b", "x<!channel>y < z> </a>&amp; <i>b", [], []),
         ("meeting @ 5 <!channel> a@1.5", "meeting @ 5 <!channel> a@1.5", [], []),
     ],
 )

@@ -54,7 +54,10 @@ def parse_draft(text: str) -> Draft:
     if len(text) > MAX_TEXT:
         raise DraftError(f"That is too long. Type something like: {EXAMPLE}")
     reader = _Reader()
+    end = -1
     for found in _CHUNK.finditer(clean_line(text)):
+        reader.glued = reader.glued and found.start() == end
+        end = found.end()
         inside = found["angled"]
         if inside is not None:
             reader.read_angled(found[0], inside)
@@ -145,6 +148,7 @@ class _Reader:
     urls: dict[str, None] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     run: int = 0
+    glued: bool = False  # whether what comes next stands right behind the last word, without a space
     warnings: list[str] = field(default_factory=list)
 
     def read_angled(self, whole: str, inside: str) -> None:
@@ -158,6 +162,8 @@ class _Reader:
         else:
             for chunk in whole.split():
                 self.add_words(chunk)
+                self.glued = False
+            self.glued = True
 
     def read_chunk(self, chunk: str) -> None:
         """What stands between two spaces: words, a URL, or several with commas between."""
@@ -183,6 +189,7 @@ class _Reader:
                 self.drop_glue()
                 self.add_recipient(address, "")
             else:
+                self.glued = False
                 self.add_words(piece)
 
     @property
@@ -196,16 +203,23 @@ class _Reader:
             self.warnings.append(f"{shorten(chunk, 60)} is not tracked: type it with https:// to track it.")
         elif re.fullmatch(r"\S+@\w\S*", chunk):
             self.warnings.append(f"{shorten(chunk, 60)} is no whole mail address: type it like ana@acme.com.")
-        self.words.append(chunk)
-        self.run = 0 if chunk.endswith((",", ";")) else self.run + 1
+        if self.glued:
+            self.words[-1] += chunk
+        else:
+            self.words.append(chunk)
+            self.run += 1
+        self.run = 0 if chunk.endswith((",", ";")) else self.run
+        self.glued = True
 
     def add_recipient(self, address: str, name: str) -> None:
         self.recipients[address] = self.recipients.get(address) or name
         self.run = 0
+        self.glued = False
 
     def add_url(self, url: str) -> None:
         self.urls[read_url(url)] = None
         self.run = 0
+        self.glued = False
 
     def drop_glue(self) -> None:
         """`ana@acme.com and bob@acme.com`: the "and" is no subject."""
