@@ -6,20 +6,23 @@ from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import quoted
-from models import Message
+from models import Card, Message
+from models.wake import OUTBOX
+from tracker.hits.arming import arm
 
 
 async def answer_sent(request: Request) -> Reply:
     """`sent CODE`; without a code the newest mail that was not sent yet."""
-    from tracker.hits.arming import arm
-
     code = request.arguments.partition(" ")[0]
     message = await (own_mail(request, code) if code else _newest_waiting(request))
-    if message.armed_at is None:
-        await arm(request.services, message, request.services.now(), "sent")
-        title = f"{quoted(message.subject)} ({message.code}) counts from now on. I ring when it is opened."
-    else:
-        title = f"{quoted(message.subject)} ({message.code}) counts already."
+    now = request.services.now()
+    counts = message.armed_at is not None or message.arms_at <= now
+    # A mail that armed itself goes on counting from then: what rang since stays right.
+    await arm(request.services, message, now, "sent")
+    await Card.filter(message_id=message.id).update(dirty_at=now)  # its rows say "sent" now
+    request.services.wake.ring(OUTBOX)
+    said = "counts already" if counts else "counts from now on"
+    title = f"{quoted(message.subject)} ({message.code}) {said}. I ring when it is opened."
     return Reply(
         title=title,
         buttons=((Button("Details", f"show {message.code}"), Button("Mute", f"mute {message.code}")),),

@@ -65,7 +65,7 @@ async def _ask_mail(message: Message) -> Reply:
     return Reply(
         title=f"Forget {quoted(message.subject)} ({message.code}) for good?",
         lines=(
-            f"Its recipients, {plural(hits, 'event')} and its links go, and links that stand in the mail "
+            f"It goes with its recipients, its links and {plural(hits, 'event')}; the links in the mail itself "
             "lead nowhere from then on. This cannot be undone.",
         ),
         buttons=(
@@ -93,7 +93,9 @@ async def _ask_link(link: Link) -> Reply:
     hits = await Hit.filter(link_id=link.id).count()
     return Reply(
         title=f"Forget what was recorded of {_name(link)}?",
-        lines=(f"{plural(hits, 'event')} go, and nothing more is recorded. It goes on working in the mail.",),
+        lines=(
+            f"{plural(hits, 'event')} will be gone, and nothing more is recorded. It goes on working in the mail.",
+        ),
         buttons=((Button("Forget it", f"forget link:{link.id} {_SURE}"),),),
     )
 
@@ -103,7 +105,7 @@ async def _forget_link(request: Request, link: Link) -> Reply:
     if gone is None:
         raise CommandError("that link is gone already")
     return Reply(
-        title=f"{plural(gone.hits, 'event')} of {_name(link)} are forgotten; nothing more is recorded of it.",
+        title=f"I forgot {plural(gone.hits, 'event')} of {_name(link)}; nothing more is recorded of it.",
         lines=("It goes on working in the mail.",),
         data={"message": gone.code},
     )

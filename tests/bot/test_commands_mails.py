@@ -219,6 +219,17 @@ async def test_a_link_in_two_mails_is_forgotten_only_where_it_is_meant(alice: Pe
     assert actions(by_itself) == actions(asked)
 
 
+async def test_a_forgotten_link_goes_on_working_and_records_nothing(alice: Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock())
+    await hit(mail, clock(), kind="click", verdict="human", reason="browser", method="GET")
+    asked = await alice.types("forget https://acme.com/deck")
+    done = await alice.presses(actions(asked)[0])
+    assert "1 event of acme.com/deck" in done.title
+    link = await Link.get(kind="click")
+    assert (link.recording, link.target) == (False, "https://acme.com/deck")
+    assert not await Hit.exists()
+
+
 async def test_forgetting_a_person_everywhere_says_what_works_today(alice: Person):
     reply = await alice.types("forget ana@acme.com")
     assert reply.kind is Kind.ERROR

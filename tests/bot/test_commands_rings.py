@@ -221,6 +221,18 @@ async def test_sent_arms_the_mail(alice: talk.Person, clock: Clock):
     assert (await Message.get()).armed_at == found.armed_at
 
 
+async def test_sent_pressed_late_does_not_take_back_what_counted(alice: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock(), armed=False)
+    home = await Destination.get(account_id=alice.account.id)
+    await Card.create(message=mail, destination=home, created_at=clock())
+    clock.advance(minutes=10)
+    assert "counts already" in (await alice.presses(f"sent {mail.code}")).title
+    armed = (await Message.get()).armed_at
+    assert armed is not None
+    assert armed - mail.arms_at <= dt.timedelta(seconds=2)
+    assert (await Card.get()).dirty_at == clock(), "the card says that it was sent"
+
+
 async def test_sent_alone_takes_the_newest_mail_that_waits(
     alice: talk.Person, bob: talk.Person, clock: Clock
 ):
