@@ -16,8 +16,9 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-LARGE = 16 * 1024 * 1024  # bytes of WAL from which on pages are moved while commits go on
-HUGE = 256 * 1024 * 1024  # from here on commits wait until the WAL can begin anew
+# Frames (pages) in the WAL from which on it is moved into the file and begun anew. A WAL that only grows is
+# slow: each new block of it is allocated, zeroed and journaled by the file system.
+LARGE = 12_000
 QUIET_SECONDS = 2.0
 
 
@@ -29,6 +30,8 @@ def connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA temp_store=MEMORY")  # else each savepoint makes a file
+        connection.execute("PRAGMA cache_size=-16000")
     except BaseException:
         connection.close()
         raise
@@ -56,14 +59,15 @@ def is_busy(error: BaseException) -> bool:
 
 
 class Checkpoints:
-    """Keeps the WAL small: PASSIVE while it is large, TRUNCATE once nothing was committed for a while."""
+    """Keeps the WAL small: begun anew whenever it is large, truncated after a quiet while."""
 
-    def __init__(self, path: str, interval: float = 0.5) -> None:
+    def __init__(self, path: str, interval: float = 0.1) -> None:
         self._path = path
         self._interval = interval
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._committed_at = time.monotonic()
+        self._frames = 1  # guessed: what was committed since the WAL began anew
         self._dirty = True
 
     def start(self) -> None:
@@ -78,9 +82,10 @@ class Checkpoints:
             self._thread.join(10)
             self._thread = None
 
-    def committed(self) -> None:
+    def committed(self, rows: int) -> None:
         """The writer committed something. Cheap, from any thread."""
         self._committed_at = time.monotonic()
+        self._frames += 4 + 4 * rows
         self._dirty = True
 
     def _run(self) -> None:
@@ -103,21 +108,23 @@ class Checkpoints:
         if connection is not None:
             connection.close()
 
-    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> None:
-        # Short: a checkpoint that waits for a reader would hold up the writer meanwhile.
-        connection.execute(f"PRAGMA busy_timeout={50 if mode == 'TRUNCATE' else 0}")
-        # PASSIVE once more: what was committed meanwhile is little, and the WAL may then begin anew.
-        for step in ("PASSIVE", "PASSIVE", mode)[mode == "PASSIVE" :]:
-            busy, _, _ = connection.execute(f"PRAGMA wal_checkpoint({step})").fetchone()
-        if mode == "TRUNCATE" and not busy:
-            self._dirty = False
-
     def _mode(self) -> str | None:
-        try:
-            size = Path(f"{self._path}-wal").stat().st_size
-        except OSError:
-            return None
+        if self._frames > LARGE:
+            return "RESTART"
         quiet = time.monotonic() - self._committed_at > QUIET_SECONDS
-        if size and ((quiet and self._dirty) or size > HUGE):
-            return "TRUNCATE"
-        return "PASSIVE" if size > LARGE else None
+        return "TRUNCATE" if quiet and self._dirty else None
+
+    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> None:
+        # PASSIVE beside the commits, and once more for what was committed meanwhile; commits then wait only
+        # for the little that is left. Short: a last step that waits for a reader would hold them up.
+        connection.execute("PRAGMA busy_timeout=20")
+        self._dirty = False
+        for step in ("PASSIVE", "PASSIVE", mode):
+            busy, frames, _ = connection.execute(f"PRAGMA wal_checkpoint({step})").fetchone()
+            if step == "PASSIVE" and mode == "RESTART" and frames < LARGE:
+                self._frames = frames  # fewer than guessed
+                return
+        if busy:
+            self._dirty = True
+        else:
+            self._frames = 0

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 LIMIT = 20_000  # hits that may wait; more than this is refused at once and goes to the journal
 PAUSE = 0.001  # seconds from one commit's beginning to the next one's, while hits keep coming
 BUSY_MILLISECONDS = 1000
-SLICE = 0.004  # seconds that other work may take out of a commit that hits wait for
+SLICE = 0.004  # seconds that other work may go on while hits wait
 FETCH_SECONDS = 10.0
 
 
@@ -66,7 +66,8 @@ class SqliteWriter:
         self._bell = threading.Semaphore(0)
         self._rung = False
         self._stopping = False
-        self._connection: sqlite3.Connection | None = None
+        self._for_hits: sqlite3.Connection | None = None
+        self._for_jobs: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._inserts = HitInsert()
         self._thread: threading.Thread | None = None
@@ -134,7 +135,7 @@ class SqliteWriter:
         self._rung = True
         self._bell.release()
 
-    # What follows runs in the writer's thread, but for `_finish` and the readers' `_read`.
+    # What follows runs in the writer's thread, but for `_finish_…` and the readers' `_read`.
 
     def _run(self) -> None:
         last = 0.0
@@ -151,44 +152,59 @@ class SqliteWriter:
         self._close()
 
     def _cycle(self) -> None:
-        """Commits everything that is queued now, hits first."""
+        """Commits everything that is queued now: hits first, then other work for as long as its slice is."""
         while self._hits or self._jobs:
-            # Taken one by one: only `append` and `popleft` are safe beside the other thread.
-            hits = [self._hits.popleft() for _ in range(len(self._hits))]
-            self._writing = len(hits)
-            outcomes: list[_Outcome] = []
-            failure: Exception | None = None
-            try:
-                self._commit(hits, outcomes)
-            except Exception as error:
-                failure = self._recover(error)
-                outcomes = [(job, failure) for job, _ in outcomes]
-            self._writing = 0
-            self._tell(self._finish, [done for _, done in hits], failure, outcomes)
-            if not self._jobs:
-                break
+            if self._hits:
+                # Taken one by one: only `append` and `popleft` are safe beside the other thread.
+                hits = [self._hits.popleft() for _ in range(len(self._hits))]
+                self._writing = len(hits)
+                failure = self._attempt(self._commit_hits, [hit for hit, _ in hits])
+                self._writing = 0
+                self._tell(self._finish_hits, [done for _, done in hits], failure)
+            if self._jobs:
+                outcomes: list[_Outcome] = []
+                failure = self._attempt(self._commit_jobs, outcomes)
+                if failure is not None:
+                    outcomes = [(job, failure) for job, _ in outcomes]
+                self._tell(self._finish_jobs, outcomes)
+            elif self._pause:
+                break  # hits that came meanwhile gather for a moment
 
-    def _commit(self, hits: list[tuple[RawHit, Done]], outcomes: list[_Outcome]) -> None:
-        """One transaction: all `hits`, then as many jobs as the slice allows, each added to `outcomes`."""
-        until = time.monotonic() + SLICE
-        jobs = self._jobs
+    def _attempt(self, work: Callable[[Any], None], argument: Any) -> WriterDownError | None:
         try:
-            connection = self._connection or self._open()
-            connection.execute("BEGIN IMMEDIATE")
-        except Exception:
-            outcomes += [(jobs.popleft(), None) for _ in range(len(jobs))]
-            raise
-        if hits:
-            self._inserts.insert(connection, [hit for hit, _ in hits])
-        while jobs:
-            job = jobs.popleft()
-            outcomes.append((job, None))
-            outcomes[-1] = (job, self._work(connection, job))
-            if time.monotonic() > until:
-                break
+            work(argument)
+        except Exception as error:
+            return self._recover(error)
+        return None
+
+    def _commit_hits(self, hits: list[RawHit]) -> None:
+        connection = self._for_hits or self._open()
+        connection.execute("BEGIN IMMEDIATE")
+        self._inserts.insert(connection, hits)
         connection.execute("COMMIT")
         self._inserts.committed()
-        self._checkpoints.committed()
+        self._checkpoints.committed(len(hits))
+
+    def _commit_jobs(self, outcomes: list[_Outcome]) -> None:
+        """One transaction for as many jobs as the slice allows, each added to `outcomes`."""
+        until = time.monotonic() + SLICE
+        outcomes.append((self._jobs.popleft(), None))
+        if self._for_jobs is None:
+            self._open()
+        connection = self._for_jobs
+        assert connection is not None
+        connection.execute("BEGIN IMMEDIATE")
+        rows = 0
+        while True:
+            job, _ = outcomes[-1]
+            outcomes[-1] = (job, self._work(connection, job))
+            rows += len(job.hits) + sum(len(statement.rows) for statement in job.statements)
+            if not self._jobs or time.monotonic() > until:
+                break
+            outcomes.append((self._jobs.popleft(), None))
+        connection.execute("COMMIT")
+        self._inserts.committed()
+        self._checkpoints.committed(rows)
 
     def _work(self, connection: sqlite3.Connection, job: _Job) -> list[int] | Exception:
         """A job in its own savepoint: its fault undoes nothing but itself."""
@@ -206,13 +222,14 @@ class SqliteWriter:
         connection.execute("RELEASE job")
         return changed
 
-    def _recover(self, error: Exception) -> Exception:
-        """Undoes the transaction; after anything but a busy lock the connection is made anew."""
+    def _recover(self, error: Exception) -> WriterDownError:
+        """Undoes the transaction; after anything but a busy lock the connections are made anew."""
         sound = is_busy(error)
         self._inserts.rolled_back()
         try:
-            if self._connection is not None and self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            for connection in (self._for_hits, self._for_jobs):
+                if connection is not None and connection.in_transaction:
+                    connection.execute("ROLLBACK")
         except sqlite3.Error:
             sound = False
         if not sound:
@@ -220,17 +237,22 @@ class SqliteWriter:
         return WriterDownError(f"{type(error).__name__}: {error}")
 
     def _open(self) -> sqlite3.Connection:
-        connection = connect(self._path)
-        connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        self._connection = connection
-        return connection
+        """Opens both writing connections. Hits take their foreign keys from the link that they join: checking
+        them again costs a third of the insert. Other work is checked.
+        """
+        self._for_jobs = connect(self._path)
+        self._for_jobs.execute("PRAGMA foreign_keys=ON")
+        self._for_hits = connect(self._path)
+        for connection in (self._for_hits, self._for_jobs):
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        return self._for_hits
 
     def _close_writing(self) -> None:
-        with suppress(sqlite3.Error):
-            if self._connection is not None:
-                self._connection.close()
-        self._connection = None
+        for connection in (self._for_hits, self._for_jobs):
+            with suppress(sqlite3.Error):
+                if connection is not None:
+                    connection.close()
+        self._for_hits = self._for_jobs = None
 
     def _close(self) -> None:
         self._close_writing()
@@ -260,11 +282,15 @@ class SqliteWriter:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(call, *arguments)
 
+    # In the event loop: tells everybody whose rows are now on the disk, or not.
+
     @staticmethod
-    def _finish(answers: list[Done], failure: Exception | None, outcomes: list[_Outcome]) -> None:
-        """In the event loop: tells everybody whose rows are now on the disk, or not."""
+    def _finish_hits(answers: list[Done], failure: Exception | None) -> None:
         for done in answers:
             done(failure)
+
+    @staticmethod
+    def _finish_jobs(outcomes: list[_Outcome]) -> None:
         for job, outcome in outcomes:
             if job.future.done():
                 continue
