@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+from collections import Counter
 from dataclasses import dataclass
 
 from bot.chat import LostError, RefusedError, Reply
-from bot.deliver.line import Line
+from bot.deliver.line import Line, UnexpectedError
 from bot.deliver.outbox import Target
 from bot.deliver.storing import insist
 from bot.render import card, fingerprint
@@ -24,6 +25,7 @@ from tracker.services import Services
 
 EDIT_EVERY = dt.timedelta(seconds=1)
 BATCH = 50
+MOST_SURPRISES = 5  # faults of an unknown kind before a card is left until it changes
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,16 @@ class Pace:
 
     def __init__(self) -> None:
         self._drawn: dict[int, dt.datetime] = {}
+        self._surprises: Counter[int] = Counter()
 
     def note(self, card_id: int, now: dt.datetime) -> None:
         self._drawn[card_id] = now
+        self._surprises.pop(card_id, None)
+
+    def is_hopeless(self, card_id: int) -> bool:
+        """Called at each fault of an unknown kind: whether the card should be left as it is."""
+        self._surprises[card_id] += 1
+        return self._surprises[card_id] > MOST_SURPRISES
 
     def wait_until(self, card_id: int, now: dt.datetime) -> dt.datetime | None:
         """When the card may be drawn again; None = now."""
@@ -70,8 +79,8 @@ class Cards:
                 await self._draw(one)
             elif self.later is None or wait < self.later:
                 self.later = wait
-        if len(cards) == BATCH:
-            self.later = self.services.now()
+        if len(cards) == BATCH and self.drawn:
+            self.later = self.services.now()  # there may be more
 
     async def post(self, card_id: int) -> str | None:
         """The remote id of a card that a ring refers to, posted now if it never was; None: it has none."""
@@ -94,14 +103,14 @@ class Cards:
         seen = fingerprint(reply)
         remote_id = one.remote_id
         if seen != one.shown:
-            remote_id = await self._show(remote_id, reply)
+            remote_id = await self._show(one.id, remote_id, reply)
             self.drawn += 1
             self.pace.note(one.id, now)
         posted_at = one.posted_at or (now if remote_id else None)
         await insist(lambda: self._confirm(one, remote_id, seen, posted_at), self.stopping)
         return remote_id
 
-    async def _show(self, remote_id: str | None, reply: Reply) -> str | None:
+    async def _show(self, card_id: int, remote_id: str | None, reply: Reply) -> str | None:
         try:
             if remote_id is not None:
                 try:
@@ -113,6 +122,11 @@ class Cards:
         except (RefusedError, LostError) as error:
             # Not tried again before it changes; rings go out without it.
             log.warning("a card was refused by %s: %s", self.target.place.platform, type(error).__name__)
+            return remote_id
+        except UnexpectedError:
+            if not self.pace.is_hopeless(card_id):
+                raise
+            log.error("a card failed again and again on %s and is left", self.target.place.platform)
             return remote_id
 
     async def _render(self, message_id: int) -> Reply | None:

@@ -71,7 +71,6 @@ class Courier:
                     {wake, *self._serving.values()}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
                 )
                 if wake.done():
-                    wake.result()
                     wake = asyncio.ensure_future(self._services.wake.wait(OUTBOX, POLL_SECONDS))
         finally:
             wake.cancel()
@@ -90,8 +89,7 @@ class Courier:
 
     async def _start_turns(self) -> float:
         """Starts a task for each destination that needs one; seconds until something else is due."""
-        for id_ in [id_ for id_, task in self._serving.items() if task.done()]:
-            self._serving.pop(id_).result()
+        self._serving = {id_: task for id_, task in self._serving.items() if not task.done()}
         try:
             for work in await self._find_work():
                 if work.destination_id not in self._serving:
@@ -99,8 +97,10 @@ class Courier:
             return await self._pause()
         except DatabaseDown as error:
             log.warning("the outbox cannot be read: %s", type(error).__name__)
-            await asyncio.sleep(REST.total_seconds())
-            return POLL_SECONDS
+        except Exception as error:
+            log.error("looking into the outbox failed: %s", describe(error))
+        await asyncio.sleep(REST.total_seconds())
+        return POLL_SECONDS
 
     async def _pause(self) -> float:
         """Until the next held alert, the next waiting destination, or the next card's edit."""

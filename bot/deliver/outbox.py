@@ -239,8 +239,8 @@ def mark_silenced(alerts: Sequence[Waiting]) -> list[Statement]:
     return [Statement(_CLOSE, [("silenced", None, one.id) for one in alerts])]
 
 
-def mark_dropped(alert: Waiting, why: str) -> list[Statement]:
-    return [Statement(_CLOSE, [("dropped", why[:200], alert.id)])]
+def mark_dropped(alerts: Sequence[Waiting], why: str) -> list[Statement]:
+    return [Statement(_CLOSE, [("dropped", why[:200], one.id) for one in alerts])]
 
 
 def mark_fixed(alert: Waiting) -> list[Statement]:

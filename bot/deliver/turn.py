@@ -98,7 +98,7 @@ class Turn:
         under = alert.card_remote
         if under is None and alert.card_id is not None:
             under = await self.cards.post(alert.card_id)
-        sent = await self._say(alert, under)
+        sent = await self._say(ring(alert.ring), [alert], under, alert.card_id)
         if sent is None:
             return False
         now = self.services.now()
@@ -107,44 +107,38 @@ class Turn:
         self._current = ()
         return True
 
-    async def _say(self, alert: Waiting, under: str | None) -> Sent | None:
-        """As it should be; under a new card if the old one is gone; in plain words; or dropped."""
-        reply = ring(alert.ring)
-        try:
-            try:
-                return await self.line.send(reply, under)
-            except LostError:
-                under = await self.cards.post_anew(alert.card_id) if alert.card_id is not None else None
-                return await self.line.send(reply, under)
-        except (RefusedError, LostError):
-            pass
-        except UnexpectedError:
-            if alert.attempts < MOST_SURPRISES:
-                raise
-        try:
-            return await self.line.send(plain(reply))
-        except (RefusedError, LostError, UnexpectedError) as error:
-            log.error("an alert was refused by %s and is dropped", self.target.place.platform)
-            await self._store(outbox.mark_dropped(alert, str(error) or type(error).__name__))
-            return None
-
     async def _fold(self, due: list[Waiting], now: dt.datetime) -> None:
         """Names all of `due` in one digest, in several messages if it is too long for one."""
         for part in digests([one.ring for one in due]):
             named = [due[position] for position in part.named]
             self._current = named
-            try:
-                try:
-                    sent = await self.line.send(part.reply)
-                except (RefusedError, LostError):
-                    sent = await self.line.send(plain(part.reply))
-            except (RefusedError, LostError) as error:
-                log.error("a digest was refused by %s and is dropped", self.target.place.platform)
-                await self._store([one for alert in named for one in outbox.mark_dropped(alert, str(error))])
-                continue
-            await self._store(outbox.mark_sent(self.target, named, "folded", sent.remote_id, now))
-            self.rung += 1
+            sent = await self._say(part.reply, named)
+            if sent is not None:
+                await self._store(outbox.mark_sent(self.target, named, "folded", sent.remote_id, now))
+                self.rung += 1
         self._current = ()
+
+    async def _say(
+        self, reply: Reply, alerts: Sequence[Waiting], under: str | None = None, card_id: int | None = None
+    ) -> Sent | None:
+        """As it should be; under a new card if the old one is gone; in plain words; or dropped (None)."""
+        try:
+            try:
+                return await self.line.send(reply, under)
+            except LostError:
+                under = await self.cards.post_anew(card_id) if card_id is not None else None
+                return await self.line.send(reply, under)
+        except (RefusedError, LostError):
+            pass
+        except UnexpectedError:
+            if alerts[0].attempts < MOST_SURPRISES:
+                raise
+        try:
+            return await self.line.send(plain(reply))
+        except (RefusedError, LostError, UnexpectedError) as error:
+            log.error("%s refused a message in any form; it is dropped", self.target.place.platform)
+            await self._store(outbox.mark_dropped(alerts, str(error) or type(error).__name__))
+            return None
 
     async def _correct_all(self) -> None:
         for alert in await outbox.alerts_to_fix(self.services, self.target.id):
@@ -168,6 +162,10 @@ class Turn:
             return
         except RefusedError:
             await self._say_correction(said, alert)
+        except UnexpectedError:
+            if alert.attempts < MOST_SURPRISES:
+                raise
+            log.error("a correction failed again and again and is dropped")
         self.rung += 1
 
     async def _say_correction(self, said: Reply, alert: Waiting) -> None:

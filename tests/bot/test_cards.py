@@ -14,6 +14,7 @@ from bot.render import card, fingerprint
 from models import Account, Card, Link, Message, Recipient
 from tests import builders
 from tests.bot.delivery import scene_on
+from tests.fakes.chat import Failure
 from tracker.insights.snapshot import snapshot
 
 
@@ -290,4 +291,29 @@ async def test_a_forgotten_mails_card_is_left_alone(scene):
     await scene.dirty_card()
     await Message.all().delete()
     assert await scene.courier.deliver_once() == 0
+    assert await pending(scene.services) == 0
+
+
+async def test_a_card_that_breaks_the_chats_code_does_not_hold_up_rings_for_ever(scene):
+    await scene.dirty_card()
+    await scene.due()
+    scene.chat.always = Failure(KeyError("ts"), matches=lambda call, place, reply: reply.kind is Kind.CARD)
+    for _ in range(6):
+        await scene.courier.deliver_once()
+        scene.clock.advance(minutes=10)
+    assert scene.chat.texts() == ['"Q3 proposal" was opened by ana@acme.com']
+    assert await pending(scene.services) == 0
+    scene.chat.always = None
+    await scene.opens(1)
+    await scene.courier.deliver_once()
+    assert "opened ×1" in scene.chat.only(Kind.CARD).shown.text
+
+
+async def test_a_hundred_missing_cards_are_all_posted(scene):
+    for number in range(100):
+        mail = await builders.mail(scene.alice, scene.clock(), subject=f"Mail {number}")
+        await scene.dirty_card(mail)
+    while await scene.courier.deliver_once():
+        pass
+    assert len(scene.chat.texts(kind=Kind.CARD)) == 100
     assert await pending(scene.services) == 0

@@ -628,3 +628,34 @@ async def test_a_recipient_who_was_erased_still_rings_as_someone(scene):
     await Recipient.all().delete()
     await scene.courier.deliver_once()
     assert scene.chat.texts() == ['"Q3 proposal" was opened by someone of 3']
+
+
+async def test_a_library_that_cancels_its_own_call_does_not_stop_the_courier(on_sqlite):
+    scene = on_sqlite
+    scene.chat.fail(asyncio.CancelledError())
+    working = asyncio.ensure_future(scene.courier.run())
+    try:
+        await scene.due()
+        scene.services.wake.ring(OUTBOX)
+        async with asyncio.timeout(10):
+            while not scene.chat.texts():
+                scene.services.wake.ring(OUTBOX)
+                await asyncio.sleep(0.01)
+        assert not working.done()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_a_correction_that_always_fails_does_not_keep_cards_waiting_for_ever(on_sqlite):
+    scene = on_sqlite
+    await scene.due()
+    await scene.courier.deliver_once()
+    await Alert.all().update(fix_text="Correction: that was you.")
+    await scene.dirty_card()
+    scene.chat.always = Failure(KeyError("ts"), matches=lambda call, place, reply: call == "edit")
+    for _ in range(6):
+        await scene.courier.deliver_once()
+        scene.clock.advance(minutes=10)
+    assert await pending(scene.services) == 0
+    assert len(scene.chat.texts(kind=Kind.CARD)) == 1
