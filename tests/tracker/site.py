@@ -1,8 +1,7 @@
-"""The web application on loopback with its real recorder and a SQLite writer, for tests of the pages."""
+"""The web application on loopback with its real recorder and writer, for tests of the pages."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 
 from models.database import DatabaseURL
-from models.sqlite_writer import SqliteWriter
 from tests.conftest import Clock
-from tests.tracker.running import services
+from tests.tracker.running import writing_services
 from tracker.hits.journal import Journal
 from tracker.hits.record import Recorder
 from tracker.services import Services
@@ -39,12 +37,8 @@ class Site:
 async def open_site(
     database: DatabaseURL, clock: Clock, folder: Path, port: int | None = None, **settings: Any
 ) -> AsyncIterator[Site]:
-    """The site, on a free port or the given one. `database` must be open and SQLite."""
-    assert database.path is not None
-    writer = SqliteWriter(database.path)
-    await writer.start()
-    running = dataclasses.replace(services(clock, folder, **settings), writer=writer)
-    server = TestServer(build_app(running, Recorder(running, Journal(folder / "journal"))), port=port)
-    async with TestClient(server, headers={"User-Agent": BROWSER}) as client:
-        yield Site(running, client)
-    await writer.stop()
+    """The site, on a free port or the given one. `database` must be open."""
+    async with writing_services(database, clock, folder, **settings) as running:
+        server = TestServer(build_app(running, Recorder(running, Journal(folder / "journal"))), port=port)
+        async with TestClient(server, headers={"User-Agent": BROWSER}) as client:
+            yield Site(running, client)

@@ -1,5 +1,4 @@
 import csv
-import dataclasses
 import datetime as dt
 import io
 import itertools
@@ -10,12 +9,9 @@ import pytest
 from models import Account, Hit, Link, Message
 from models.columns import to_micros
 from models.database import DatabaseURL
-from models.postgres_writer import PostgresWriter
-from models.sqlite_writer import SqliteWriter
-from models.wake import Wake
 from models.writer import RawHit
 from tests import builders
-from tests.tracker.running import services
+from tests.tracker.running import writing_services
 from tracker import export
 from tracker.export import COLUMNS, ExportError, export_rows, parse_since, write_export
 from tracker.services import Services
@@ -25,10 +21,8 @@ _uids = (f"{number:032x}" for number in itertools.count(1))
 
 @pytest.fixture
 async def running(database: DatabaseURL, clock, tmp_path):
-    writer = SqliteWriter(database.path) if database.path else PostgresWriter(database.credentials, Wake())
-    await writer.start()
-    yield dataclasses.replace(services(clock, tmp_path), writer=writer)
-    await writer.stop()
+    async with writing_services(database, clock, tmp_path) as found:
+        yield found
 
 
 async def hit(message: Message, at: dt.datetime, kind: str = "open", **more: object) -> Hit:

@@ -7,16 +7,23 @@ scoped by the account: somebody else's mail is the same as none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from tortoise.expressions import F
 from tortoise.models import Model
 
 from models import Account, Alert, Card, Hit, Link, Message, Person, Recipient
 from models.database import atomically
 from models.wake import OUTBOX
+from tracker.hits.rescore import rescore
 from tracker.insights.lists import find_message
 from tracker.services import Services
 
 BATCH = 1000  # rows of one transaction
+_NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("opens", "clicks", "total_opens", "total_clicks"), 0),
+    **dict.fromkeys(("first_open_at", "last_open_at", "first_click_at", "last_click_at")),
+}
 
 
 @dataclass(frozen=True)
@@ -70,17 +77,21 @@ async def forget_link(services: Services, account: Account, link: Link) -> Forgo
     await Link.filter(id=link.id).update(recording=False)
     hits = await _delete_in_batches(Hit, link_id=link.id)
     await _delete_in_batches(Alert, link_id=link.id)
-    await Link.filter(id=link.id).update(hits=0, counted=0)
-    await _count_anew(services, message)
+    await atomically(lambda: _uncount(message, link))
+    await rescore(services, message.id)
     await Card.filter(message_id=message.id).update(dirty_at=services.now())
     services.wake.ring(OUTBOX)
     return Forgotten(message.code, link.label or message.subject, hits)
 
 
-async def _count_anew(services: Services, message: Message) -> None:
-    from tracker.hits.rescore import rescore
+async def _uncount(message: Message, link: Link) -> None:
+    """Sets every counter to naught that the deleted hits were in; judging the others anew counts them again.
 
-    await rescore(services, message.id)
+    The new revision makes a judge that is at work on this mail read it afresh.
+    """
+    await Link.filter(id=link.id).update(hits=0, counted=0)
+    await Message.filter(id=message.id).update(revision=F("revision") + 1, last_event_at=None, **_NOTHING)
+    await Recipient.filter(message_id=message.id).update(loaded_at=None, **_NOTHING)
 
 
 async def _delete_in_batches(table: type[Model], **where: int) -> int:
