@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 PATIENCE = 1.0
-_PRIVATE = (5, 5.0)  # messages, seconds
+_PRIVATE = (12, 12.0)  # messages, seconds: a card and ten rings at once are still a short burst
 _GROUP = (20, 60.0)
 _OVERALL = (30, 1.0)
 _MANY_CHATS = 5000

@@ -62,16 +62,14 @@ async def _read(request: web.Request) -> bytes | web.Response:
     """The body within its limits of size and time, or the answer that refuses it."""
     if (request.content_length or 0) > BODY_LIMIT:
         return web.Response(status=413)
-    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > BODY_LIMIT:
-                    return web.Response(status=413)
+            body = await request.read()
     except TimeoutError:
         return web.Response(status=408)
-    return bytes(body)
+    except web.HTTPRequestEntityTooLarge:
+        return web.Response(status=413)
+    return body if len(body) <= BODY_LIMIT else web.Response(status=413)
 
 
 async def register(services: Services, bot: Bot, secret: str) -> None:

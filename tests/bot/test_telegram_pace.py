@@ -20,14 +20,14 @@ def pace(time):
 
 
 def test_a_burst_in_a_private_chat_passes_and_then_one_a_second(pace, time):
-    assert [pace.book(ANA) for _ in range(5)] == [0] * 5
-    assert pace.book(ANA) == 5.0
-    time[0] = 4.5
+    assert [pace.book(ANA) for _ in range(12)] == [0] * 12
+    assert pace.book(ANA) == 12.0
+    time[0] = 11.5
     assert pace.book(ANA) == pytest.approx(0.5)
 
 
 def test_other_chats_do_not_wait(pace):
-    for _ in range(6):
+    for _ in range(13):
         pace.book(ANA)
     assert pace.book(BOB) == 0
 

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -123,12 +124,14 @@ class FakeTelegram:
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.answered: dict[str, str] = {}  # callback query → pop-up text
         self.gone: set[int] = set()  # chats that blocked the bot
+        self.moved: dict[int, int] = {}  # groups that became supergroups
         self.webhook: dict[str, Any] = {}
         self.commands: list[dict[str, str]] = []
         self.deliveries: list[int] = []  # statuses that our webhook answered
         self.confirmed = 0
         self.long_polling = True
         self.url = ""
+        self.reach = ""  # where our webhook really listens, when its public address is another one
         self._pending: list[dict[str, Any]] = []
         self._ids = itertools.count(100)
         self._update_ids = itertools.count(700_000_000)
@@ -208,7 +211,7 @@ class FakeTelegram:
         async with (
             aiohttp.ClientSession() as session,
             session.post(
-                self.webhook["url"].replace("localhost", "127.0.0.1"),
+                _elsewhere(self.webhook["url"], self.reach),
                 headers=headers,
                 **({"json": update} if raw is None else {"data": io.BytesIO(raw)}),
             ) as answer,
@@ -231,7 +234,10 @@ class FakeTelegram:
                 return found
         except TimeoutError:
             seen = {chat: [one.text for one in shown] for chat, shown in self.chats.items()}
-            raise AssertionError(f"it did not happen; shown: {seen}; complaints: {self.complaints}") from None
+            raise AssertionError(
+                f"it did not happen; shown: {seen}; complaints: {self.complaints}; "
+                f"our webhook answered {self.deliveries}"
+            ) from None
 
     async def message(self, chat: int | Person, containing: str, patience: float = PATIENCE) -> Shown:
         """The newest message in that chat that holds these words, once it is there."""
@@ -291,6 +297,8 @@ class FakeTelegram:
             if str(refusal) not in _EXPECTED:
                 self.complaints.append(f"{method}: {refusal}: {given}")
             return _error(400, f"Bad Request: {refusal}")
+        except MovedError as error:
+            return _error(400, "Bad Request: group chat was upgraded", {"migrate_to_chat_id": error.args[0]})
         except BlockedError:
             return _error(403, "Forbidden: bot was blocked by the user")
         except ConflictError as error:
@@ -366,9 +374,7 @@ class FakeTelegram:
         return self._show(values, body(values), values["document"])
 
     def _show(self, values: dict[str, Any], parsed: Parsed, file: Any = None) -> dict[str, Any]:
-        chat_id = values["chat_id"]
-        if chat_id in self.gone:
-            raise BlockedError
+        chat_id = self._reached(values)
         referred = values.get("reply_parameters")
         target = referred["message_id"] if referred else None
         if referred and not referred.get("allow_sending_without_reply"):
@@ -383,10 +389,9 @@ class FakeTelegram:
         return self._as_message(shown)
 
     async def _editMessageText(self, values: dict[str, Any]) -> Any:
-        if values["chat_id"] in self.gone:
-            raise BlockedError
+        chat_id = self._reached(values)
         parsed = body(values)
-        found = [one for one in self.chats[values["chat_id"]] if one.id == values["message_id"]]
+        found = [one for one in self.chats[chat_id] if one.id == values["message_id"]]
         if not found:
             raise Refusal("message to edit not found")
         shown = found[0]
@@ -397,6 +402,14 @@ class FakeTelegram:
         shown.buttons = _buttons(values)
         shown.edits += 1
         return self._as_message(shown)
+
+    def _reached(self, values: dict[str, Any]) -> int:
+        chat_id = int(values["chat_id"])
+        if chat_id in self.gone:
+            raise BlockedError
+        if chat_id in self.moved:
+            raise MovedError(self.moved[chat_id])
+        return chat_id
 
     async def _answerCallbackQuery(self, values: dict[str, Any]) -> Any:
         if len(values.get("text", "")) > 200:
@@ -412,6 +425,10 @@ class FakeTelegram:
 
 
 class BlockedError(Exception):
+    pass
+
+
+class MovedError(Exception):
     pass
 
 
@@ -431,6 +448,10 @@ async def _briefly(changed: asyncio.Condition) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.05):
             await changed.wait()
+
+
+def _elsewhere(url: str, base: str) -> str:
+    return base + urlsplit(url).path if base else url
 
 
 def _buttons(values: dict[str, Any]) -> list[dict[str, Any]]:
