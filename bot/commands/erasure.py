@@ -65,8 +65,8 @@ async def _ask_mail(message: Message) -> Reply:
     return Reply(
         title=f"Forget {quoted(message.subject)} ({message.code}) for good?",
         lines=(
-            f"It goes with its recipients, its links and {plural(hits, 'event')}; the links in the mail itself "
-            "lead nowhere from then on. This cannot be undone.",
+            f"It goes with its recipients, its links and {plural(hits, 'event')}; the links in the "
+            "mail itself lead nowhere from then on. This cannot be undone.",
         ),
         buttons=(
             (
@@ -94,7 +94,7 @@ async def _ask_link(link: Link) -> Reply:
     return Reply(
         title=f"Forget what was recorded of {_name(link)}?",
         lines=(
-            f"{plural(hits, 'event')} will be gone, and nothing more is recorded. It goes on working in the mail.",
+            f"{plural(hits, 'event')} will be gone and nothing more recorded. It goes on working in the mail.",
         ),
         buttons=((Button("Forget it", f"forget link:{link.id} {_SURE}"),),),
     )
