@@ -1,0 +1,225 @@
+"""One process of mailbell, from the first row to the last: opens, starts, waits for the signal, drains.
+
+`run` is called by `__main__` with the parts of a role. Everything that starts here is stopped in reverse;
+what was accepted is on disk before the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from aiohttp import web
+
+from bot.access import open_claim_code
+from bot.chat import Chat
+from bot.conversation import Conversation
+from bot.deliver import Courier
+from models.database import hold_service_lock, open_database
+from models.migrate import migrate, pending
+from models.postgres_wake import PostgresWake
+from models.postgres_writer import PostgresWriter
+from models.sqlite_writer import SqliteWriter
+from models.wake import Wake
+from models.writer import Writer
+from tracker.hits.journal import Journal
+from tracker.hits.judge import Judge
+from tracker.hits.record import Recorder
+from tracker.schedule import run_schedule
+from tracker.services import Services
+from tracker.settings import Settings
+from tracker.web.app import build_app
+from tracker.web.server import serve
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 15  # platforms kill after 20 to 30
+
+
+class StartRefusedError(Exception):
+    """The process must not start like this; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a role consists of."""
+
+    web: bool = False  # pixel, redirect, pages, the chats' webhooks
+    worker: bool = False  # judge, deliver, the chats' own connections, periodic work
+    console: bool = False  # a chat in the terminal while no chat token is set
+
+    @property
+    def said(self) -> str:
+        names = {"web": "pixels, links and pages", "worker": "judging, chats and periodic work"}
+        return ", ".join(text for name, text in names.items() if getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the console behaves."""
+
+    as_json: bool = False
+    exit_when_done: bool = False
+    console_wanted: bool = True
+
+
+async def run(settings: Settings, parts: Parts, options: Options) -> int:
+    """Serves until SIGTERM or SIGINT, or until the console's `--exit` is done; the exit code."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        await _prepare_database(settings, parts, stack)
+        services = await _open_services(settings, stack)
+        conversation = Conversation(services)
+        await _start_chats_and_web(services, conversation, parts, options, stack, stopping)
+        if parts.worker:
+            await _tell_claim_code(services)
+        await stopping.wait()
+        log.info("stopping")
+    return 0
+
+
+async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
+    """Refuses a second SQLite process and an old schema; `all` on SQLite migrates by itself."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    url = settings.database
+    if url.is_sqlite:
+        if not (parts.web and parts.worker):
+            raise StartRefusedError(
+                "DATABASE_URL: SQLite serves one process; run `python -m bot`, or put postgres://… "
+                "to divide the work"
+            )
+        assert url.path is not None
+        stack.enter_context(hold_service_lock(url.path))
+        for name in await migrate(url):
+            log.info("migrated to %s", name)
+    elif names := await pending(url):
+        raise StartRefusedError(
+            f"the database lacks {len(names)} migration(s), first {names[0]}: run `python -m bot migrate`"
+        )
+    await stack.enter_async_context(open_database(url))
+
+
+async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
+    url = settings.database
+    wake: Wake
+    writer: Writer
+    if url.is_sqlite:
+        assert url.path is not None
+        wake, writer = Wake(), SqliteWriter(url.path)
+    else:
+        wake = PostgresWake(url.credentials)
+        writer = PostgresWriter(url.credentials, wake)
+    await wake.start()
+    stack.push_async_callback(wake.stop)
+    await writer.start()
+    stack.push_async_callback(writer.stop)
+    return Services(settings=settings, writer=writer, wake=wake)
+
+
+async def _start_chats_and_web(
+    services: Services,
+    conversation: Conversation,
+    parts: Parts,
+    options: Options,
+    stack: AsyncExitStack,
+    stopping: asyncio.Event,
+) -> None:
+    """Listeners, then judge and courier, then the chats' own connections."""
+    settings = services.settings
+    chats = _build_chats(services, conversation) if settings.has_chats else {}
+    console = None
+    if parts.console and options.console_wanted and (options.as_json or not settings.has_chats):
+        from bot.console import ConsoleChat
+
+        console = ConsoleChat(
+            services, conversation, as_json=options.as_json, exit_when_done=options.exit_when_done
+        )
+        chats[console.platform] = console
+    if parts.web:
+        recorder = Recorder(services, Journal(settings.data_dir / "journal"))
+        app = build_app(
+            services,
+            recorder,
+            chat_health=lambda: {name: chat.health() for name, chat in chats.items()},
+            more=lambda app: _mount(app, chats),
+        )
+        await stack.enter_async_context(_listening(app, settings))
+    if parts.worker:
+        courier = Courier(services, chats)
+        for work in (Judge(services).run(), courier.run(), run_schedule(services)):
+            await stack.enter_async_context(_in_background(work, stopping))
+        for chat in chats.values():
+            await chat.start()
+            stack.push_async_callback(chat.stop)
+    if console is not None and options.exit_when_done:
+        await stack.enter_async_context(_in_background(console.done(), stopping))
+
+
+def _build_chats(services: Services, conversation: Conversation) -> dict[str, Chat]:
+    """The chats that have a token. Their SDKs cost a second and 40 MB: who has no token pays neither."""
+    chats: dict[str, Chat] = {}
+    if services.settings.slack_bot_token is not None:
+        from bot.slack import SlackChat
+
+        chats["slack"] = SlackChat(services, conversation)
+    if services.settings.telegram_bot_token is not None:
+        from bot.telegram import TelegramChat
+
+        chats["telegram"] = TelegramChat(services, conversation)
+    return chats
+
+
+def _mount(app: web.Application, chats: Mapping[str, Chat]) -> None:
+    """The webhook routes of those chats that have any."""
+    for chat in chats.values():
+        add_routes = getattr(chat, "add_routes", None)
+        if add_routes is not None:
+            add_routes(app)
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+    if settings.port is None:
+        raise StartRefusedError("PORT: is empty, and the web role has nothing to listen on; put 8080")
+    try:
+        async with serve(app, settings.listen_host, settings.port):
+            log.info("listening on %s:%s", settings.listen_host, settings.port)
+            yield
+    except OSError as error:
+        raise StartRefusedError(
+            f"PORT: cannot listen on {settings.listen_host}:{settings.port} ({error.strerror}); "
+            "put another port"
+        ) from error
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Runs `work` beside everything else; at the end of the process it gets time to finish what it holds.
+
+    None of it ever ends by itself: a worker that does has a fault, and the process ends rather than go on
+    without it; whoever started it starts it anew.
+    """
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: stopping.set())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, TimeoutError):
+            await asyncio.wait_for(task, DRAIN_SECONDS)
+
+
+async def _tell_claim_code(services: Services) -> None:
+    code = await open_claim_code(services)
+    if code is not None:
+        click.echo(f"claim code: {code}", file=sys.stderr)
