@@ -93,9 +93,7 @@ async def _ask_link(link: Link) -> Reply:
     hits = await Hit.filter(link_id=link.id).count()
     return Reply(
         title=f"Forget what was recorded of {_name(link)}?",
-        lines=(
-            f"{plural(hits, 'event')} will be gone and nothing more recorded. It goes on working in the mail.",
-        ),
+        lines=(f"{plural(hits, 'event')} will be gone and nothing more recorded. The link goes on working.",),
         buttons=((Button("Forget it", f"forget link:{link.id} {_SURE}"),),),
     )
 
