@@ -37,7 +37,7 @@ class _Kept:
 
 
 class KeepingSqliteEditor(SqliteSchemaEditor):
-    """The library's editor, whose rebuilt tables have the indexes of the old ones.
+    """The library's editor, whose rebuilt tables have the indexes and the next id of the old ones.
 
     Not re-created: an index that mentions a dropped column, and the index of a field whose `db_index` or
     `unique` was switched off.
@@ -52,7 +52,11 @@ class KeepingSqliteEditor(SqliteSchemaEditor):
     ) -> None:
         table = model._meta.db_table
         kept, columns = await self._indexes(table), await self._columns(table)
+        given = await self.client.execute_query_dict("SELECT * FROM sqlite_sequence WHERE name = ?", [table])
         await super()._remake_table(model, create_field, delete_field, alter_fields)
+        for row in given:  # ids of deleted rows are not given again
+            await self.client.execute_query("DELETE FROM sqlite_sequence WHERE name = ?", [table])
+            await self.client.execute_query("INSERT INTO sqlite_sequence VALUES (?, ?)", [table, row["seq"]])
         for old, new in alter_fields or ():
             before, after = _column(old), _column(new)
             kept = [index for index in kept if not _switched_off(index, before, old, new)]

@@ -243,6 +243,19 @@ async def test_unique_constraints_still_bind_after_a_rebuild(database_url: str, 
         assert await Message.all().count() == await Recipient.all().count() == 0  # the cascade still works
 
 
+async def test_an_id_once_given_is_not_given_again_after_a_rebuild(database_url: str, tmp_path: Path):
+    url = parse_database_url(database_url)
+    EXECUTOR_CACHE.clear()
+    async with open_database(url):
+        account = await Account.create(name="alice", created_at=MOMENT)
+        await account.delete()
+    with migrations_with(tmp_path, a=REBUILDS) as package:
+        await migrate(url, package=package)
+    EXECUTOR_CACHE.clear()
+    async with open_database(url):
+        assert (await Account.create(name="bob", created_at=MOMENT)).id == account.id + 1
+
+
 async def test_an_index_that_a_migration_removes_stays_away(database_url: str, tmp_path: Path):
     url = parse_database_url(database_url)
     await _fill(url)
