@@ -17,12 +17,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import asyncpg
 from tortoise import Tortoise, connections
+from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 from tortoise.transactions import in_transaction
 
 T = TypeVar("T")
 
 BUSY_MILLISECONDS = 5000
+
+# What the models raise while the database is away or locked; Tortoise translates only some of it.
+DATABASE_FAULTS = (
+    DBConnectionError,
+    OperationalError,
+    TransactionManagementError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 
 
 class DatabaseURLError(ValueError):

@@ -2,9 +2,12 @@ import datetime as dt
 import html
 import re
 
+import asyncpg
 import pytest
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 from models import Link, OwnDevice
+from models.database import open_database, parse_database_url
 from tests import builders
 from tests.tracker.running import KEY
 from tests.tracker.site import Site, open_site
@@ -166,6 +169,36 @@ async def test_a_mail_that_is_forgotten_has_no_page(site, alice):
     await tracked.message.delete()
     async with site.client.get(site.path(tracked.copy_url)) as response:
         assert response.status == 404
+
+
+async def test_without_its_database_each_page_asks_to_come_back(
+    postgres_url, postgres_server, clock, tmp_path
+):
+    url = parse_database_url(postgres_url)
+    EXECUTOR_CACHE.clear()
+    async with open_database(url), open_site(url, clock, tmp_path) as site:
+        alice = await builders.account("alice", clock())
+        tracked = await track(site.services, alice, parse_draft(LINE))
+        await shown(site, tracked.copy_url)
+        name = url.credentials["database"]
+        server = await asyncpg.connect(postgres_server)
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+        )
+        try:
+            for _ in range(3):
+                async with site.client.get(site.path(tracked.copy_url)) as response:
+                    assert response.status == 503
+                    assert "Retry-After" in response.headers
+                async with site.client.post("/", data={"who": "ana@acme.com"}) as response:
+                    assert response.status == 503
+            async with site.client.get("/") as response:
+                assert response.status == 200
+            await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await shown(site, tracked.copy_url)
+        finally:
+            await server.close()
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import logging
 from urllib.parse import unquote, urlsplit
 
 from aiohttp import hdrs, web
-from tortoise.exceptions import BaseORMException
 
 from models import Message
+from models.database import DATABASE_FAULTS
 from tracker.hits import arming, own_devices
 from tracker.hits.agents import AgentKind, agent_of
 from tracker.insights.snapshot import Snapshot, snapshot
@@ -50,7 +50,7 @@ async def show(request: web.Request) -> web.Response:
         if message is not None and _is_a_person(request):
             await _learn(request, services, message)
         found = await snapshot(message.id) if message is not None else None
-    except (BaseORMException, OSError, TimeoutError) as error:
+    except DATABASE_FAULTS as error:
         log.warning("the copy page has no database: %s", type(error).__name__)
         return try_later()
     return not_found() if found is None else _draw(services, found)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from aiohttp import web
-from tortoise.exceptions import BaseORMException
 
+from models.database import DATABASE_FAULTS
 from tracker.mail.draft import read_address
 from tracker.mail.opt_out import opt_out, opt_out_by_token
 from tracker.services import Services
@@ -95,7 +95,7 @@ async def refuse(request: web.Request) -> web.Response:
         )
     try:
         await _opt_out(request.app[SERVICES], address, token)
-    except (BaseORMException, OSError, TimeoutError) as error:
+    except DATABASE_FAULTS as error:
         log.warning("an opt-out could not be stored: %s", type(error).__name__)
         return try_later()
     return page("Done · mailbell", fill("privacy_done"))
