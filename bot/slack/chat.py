@@ -66,6 +66,9 @@ class SlackChat:
 
     async def start(self) -> None:
         """Connects in the background: Slack being away delays no start."""
+        if self._services.settings.slack_client_id is not None:
+            log.warning("SLACK_CLIENT_ID: several workspaces are not served yet; SLACK_BOT_TOKEN's one is")
+        self._client.open()
         self._check = asyncio.create_task(self._check_token())
         if self._socket is not None:
             self._socket.start()
@@ -86,26 +89,30 @@ class SlackChat:
         """Asks Slack who we are, until it answers; what is wrong with the token stands in /healthz."""
         wait = 1.0
         while True:
+            after = None
             try:
                 who = await self._client.authenticate()
-            except ChatError as error:
-                self._token_fault = f"{error}"
-                log.warning("Slack does not take SLACK_BOT_TOKEN: %s", error)
-                after = error.after if isinstance(error, TryLaterError) else None
-                await asyncio.sleep(max(wait, after or 0.0))
-                wait = min(wait * 2, 300.0)
-            else:
                 self._token_fault = None
                 if name := str(who.get("user") or ""):
                     await remember_bot_name(self.platform, name)
                 return
+            except ChatError as error:
+                self._token_fault = f"{error}"
+                log.warning("Slack does not take SLACK_BOT_TOKEN: %s", error)
+                after = error.after if isinstance(error, TryLaterError) else None
+            except Exception as error:
+                log.warning("the bot's name was not stored: %s", type(error).__name__)
+            await asyncio.sleep(max(wait, after or 0.0))
+            wait = min(wait * 2, 300.0)
 
     def add_routes(self, app: web.Application) -> None:
         """Mounts /slack/events when SLACK_SIGNING_SECRET is set; the chat need not be started for it."""
         secret = self._services.settings.slack_signing_secret
         if secret is None:
             return
-        webhook = Webhook(secret.get_secret_value(), self._http_app, self._services.now)
+        webhook = Webhook(
+            secret.get_secret_value(), self._http_app, self._services.now, lambda: self._client.closed
+        )
         app.router.add_post(PATH, webhook.receive)
 
         async def drained(_: web.Application) -> AsyncIterator[None]:
@@ -164,7 +171,9 @@ class SlackChat:
         """Says "ok", or what is wrong: the token, or the connection."""
         if self._token_fault is not None:
             return f"the bot token: {self._token_fault}"
-        return self._socket.health() if self._socket is not None else "ok"
+        if self._socket is None or self._check is None:  # a process that only takes requests starts no chat
+            return "ok"
+        return self._socket.health()
 
 
 def _parts(remote_id: str) -> tuple[str, str]:

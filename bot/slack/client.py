@@ -39,10 +39,13 @@ class SlackClient:
         self._seconds = seconds
         self._session: aiohttp.ClientSession | None = None
         self._clients: dict[str, AsyncWebClient] = {}
+        self.closed = False
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The shared session; opened when first used, and again after `close`."""
+        """The shared session; opened when first used. Raises TryLaterError after `close`."""
+        if self.closed:
+            raise TryLaterError("mailbell is stopping")
         if self._session is None or self._session.closed:
             timeout = aiohttp.ClientTimeout(total=self._seconds, sock_connect=min(5.0, self._seconds))
             self._session = aiohttp.ClientSession(timeout=timeout, trust_env=True)
@@ -63,7 +66,13 @@ class SlackClient:
             self._clients[token] = found
         return found
 
+    def open(self) -> None:
+        """Calls work again after `close`; at first they do anyway."""
+        self.closed = False
+
     async def close(self) -> None:
+        """Closes the session; what asks for it later is told to try again."""
+        self.closed = True
         if self._session is not None:
             await self._session.close()
 

@@ -18,11 +18,11 @@ from bot.chat import ChatError, GoneError, LostError, NoAnswerError, RefusedErro
 GONE = {
     "account_inactive": "the app or its owner was deactivated in Slack",
     "cannot_dm_bot": "Slack allows no chat with a bot there",
-    "channel_not_found": "Slack does not find the channel",
+    "channel_not_found": "Slack does not find the channel, or mailbell is not in it",
     "is_archived": "the channel is archived",
     "is_inactive": "the channel is archived",
     "messages_tab_disabled": "the app's messages tab is off",
-    "not_in_channel": "mailbell is not in the channel",
+    "not_in_channel": "mailbell is not in the channel: type /invite @mailbell there",
     "restricted_action": "mailbell may not post there",
     "restricted_action_non_threadable_channel": "mailbell may not post there",
     "restricted_action_read_only_channel": "the channel is read-only",

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+import aiohttp
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 PING_SECONDS = 10.0
 CONNECT_SECONDS = 15.0
+CLOSE_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
@@ -122,6 +124,12 @@ class SocketMode:
 async def _close(handler: AsyncSocketModeHandler) -> None:
     """Closes the connection and waits for the SDK's own tasks, which it only cancels."""
     client = handler.client
-    await handler.close_async()  # type: ignore[no-untyped-call]
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(CLOSE_SECONDS):  # a dead peer answers no closing
+            await handler.close_async()  # type: ignore[no-untyped-call]
     tasks = (client.message_processor, client.current_session_monitor, client.message_receiver)
-    await asyncio.gather(*(one for one in tasks if one is not None), return_exceptions=True)
+    left = [one for one in tasks if one is not None]
+    for one in left:
+        one.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await client.aiohttp_client_session.close()

@@ -27,10 +27,13 @@ BODY_SECONDS = 5.0
 class Webhook:
     """The handler of Slack's requests; `app` gives the bolt application."""
 
-    def __init__(self, secret: str, app: Callable[[], AsyncApp], now: Clock) -> None:
+    def __init__(
+        self, secret: str, app: Callable[[], AsyncApp], now: Clock, stopping: Callable[[], bool]
+    ) -> None:
         self._secret = secret
         self._app = app
         self._now = now
+        self._stopping = stopping
 
     async def receive(self, request: web.Request) -> web.Response:
         """200 when Slack's event was taken; 401 or 400 for what is not Slack's, 413, 408 for bad bodies."""
@@ -51,6 +54,8 @@ class Webhook:
         fault = body_fault(self._secret, timestamp, signature, body)
         if fault is not None:
             return web.Response(status=fault.status, text=fault.text)
+        if self._stopping():  # Slack sends an event again, and tells who typed a command
+            return web.Response(status=503, text="restarting")
         return await self._dispatch(request, body)
 
     async def _dispatch(self, request: web.Request, body: bytes) -> web.Response:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bot.chat import Button, Incoming, Kind, LostError, Place, Reply
+from bot.chat import Button, Incoming, Kind, LostError, Place, Reply, TryLaterError
 from models import Alert, Destination
 from models.database import DatabaseURL
 from models.sqlite_writer import SqliteWriter
@@ -152,6 +152,15 @@ async def test_a_stop_finishes_what_people_asked_for(world: World) -> None:
     assert [post.text for post in world.alice.sees()] == ["heard: list"]
 
 
+async def test_after_a_stop_nothing_is_sent_and_nothing_is_lost(world: World) -> None:
+    await world.chat.stop()
+    with pytest.raises(TryLaterError):
+        await world.chat.send(ALICE, Reply(title="opened"))
+    await world.chat.start()
+    await world.chat.send(ALICE, Reply(title="opened"))
+    assert world.slack.texts("D0ALICE") == ["opened"]
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -188,7 +197,21 @@ async def test_what_mailbell_does_not_know_is_acknowledged_and_left_alone(world:
 
 async def test_an_answer_survives_slacks_stumbling(world: World) -> None:
     world.slack.fail("chat.postMessage", fake.wait(0), fake.status(500), fake.drop())
-    assert (await world.alice.ask("list")).text == "heard: list"
+    await world.alice.say("list")
+    assert (await world.alice.answer(0)).text == "heard: list"
+
+
+async def test_a_private_chat_that_is_closed_to_us_still_gets_its_answer(world: World) -> None:
+    """An answer to a command can go the way the command came."""
+    world.slack.fail("chat.postMessage", fake.error("messages_tab_disabled"))
+    post = await world.alice.ask("list")
+    assert (post.text, post.only_for) == ("heard: list", "U0ALICE")
+
+
+async def test_a_response_url_that_fails_is_replaced_by_the_private_chat(world: World) -> None:
+    world.slack.fail("response", fake.status(404))
+    await world.alice.command("list", channel="C0SALES")
+    assert (await world.alice.answer(0)).text == "heard: list"
 
 
 async def test_who_asks_hears_of_a_failure_on_our_side(world: World) -> None:

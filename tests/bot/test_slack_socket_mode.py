@@ -82,6 +82,10 @@ async def test_a_wrong_token_is_named_until_it_is_right(slack: FakeSlack, chat: 
     assert BOT_TOKEN not in chat.health()
 
 
+def test_a_process_that_only_takes_requests_waits_for_no_connection(chat: SlackChat) -> None:
+    assert chat.health() == "ok"
+
+
 async def test_a_stop_while_slack_hangs_does_not_wait_for_it(slack: FakeSlack, chat: SlackChat) -> None:
     slack.fail("apps.connections.open", fake.hang())
     slack.fail("auth.test", fake.hang())

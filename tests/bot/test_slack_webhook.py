@@ -95,6 +95,16 @@ async def test_a_huge_body_is_cut_off(events_url: str, clock: Clock) -> None:
     assert (await post_raw(events_url, io.BytesIO(body), headers))[0] == 413
 
 
+async def test_a_chat_that_stops_asks_slack_to_come_again(
+    slack: FakeSlack, clock: Clock, tmp_path: Path, sqlite_database: DatabaseURL
+) -> None:
+    chat = slack_chat(slack_services(slack, "http", tmp_path, clock), Recorder())
+    async with serving(chat) as url:
+        await chat.stop()
+        body = b'{"type": "event_callback", "event_id": "E1", "event": {"type": "message"}}'
+        assert (await post_raw(url, body, signed_headers(clock, body)))[0] == 503
+
+
 async def test_without_a_signing_secret_there_is_no_route(
     slack: FakeSlack, clock: Clock, tmp_path: Path
 ) -> None:
