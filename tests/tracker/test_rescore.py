@@ -1,0 +1,174 @@
+import datetime as dt
+
+import pytest
+
+from models import Alert, Card, Hit, Message, Recipient
+from models.columns import to_micros
+from tests.conftest import Clock
+from tests.tracker.judging import APPLE, GMAIL, SAFARI, Court, check_sums, court
+from tracker.hits import own_devices
+from tracker.hits.arming import arm
+from tracker.hits.rescore import Change, rescore
+from tracker.hits.verdicts import Verdict
+
+
+@pytest.fixture
+async def room(database, clock: Clock):
+    async with court(database, clock) as opened:
+        yield opened
+
+
+async def told(room: Court, device: str) -> None:
+    await own_devices.learn(room.services, room.alice.id, device, "told")
+
+
+async def test_a_device_told_to_be_ones_own_takes_its_hits_out(room: Court):
+    mail = await room.mail()
+    pixel = await room.pixel(mail)
+    uids = []
+    for device in ("mine", "hers", "mine", "hers"):
+        room.clock.advance(minutes=2)
+        uids.append(await room.request(pixel, SAFARI, device=device))
+    await room.judge_all()
+    await told(room, "mine")
+    changes = await rescore(room.services, mail.id)
+    assert changes == [
+        Change(uid, "human", Verdict.SENDER, "own-device") for uid in (uids[0], uids[2])
+    ]  # fmt: skip
+    assert [hit.ordinal for hit in await Hit.all().order_by("id")] == [None, 1, None, 2]
+    assert await room.rung() == [("open", 1), ("open", 2)]
+    await check_sums()
+    assert await rescore(room.services, mail.id) == []
+
+
+async def test_what_was_taken_out_wrongly_counts_and_rings_again(room: Court):
+    mail = await room.mail()
+    room.clock.advance(minutes=2)
+    uid = await room.request(await room.pixel(mail), SAFARI, device="hers")
+    await room.judge_all()
+    await told(room, "hers")
+    await rescore(room.services, mail.id)
+    assert (await Alert.get(event_key=uid)).state == "withdrawn"
+    from models import OwnDevice
+
+    await OwnDevice.all().delete()
+    changes = await rescore(room.services, mail.id)
+    assert [str(change.after) for change in changes] == ["human"]
+    assert (await Alert.get(event_key=uid)).state == "waiting"
+    await check_sums()
+
+
+async def test_a_correction_that_did_not_go_out_is_dropped_when_the_hit_counts_after_all(room: Court):
+    mail = await room.mail()
+    room.clock.advance(minutes=2)
+    uid = await room.request(await room.pixel(mail), SAFARI, device="hers")
+    await room.judge_all()
+    await Alert.all().update(state="sent", remote_id="1")
+    await told(room, "hers")
+    await rescore(room.services, mail.id)
+    assert (await Alert.get(event_key=uid)).fix_text is not None
+    from models import OwnDevice
+
+    await OwnDevice.all().delete()
+    await rescore(room.services, mail.id)
+    alert = await Alert.get(event_key=uid)
+    assert (alert.state, alert.fix_text) == ("sent", None)
+
+
+async def test_confirmation_goes_with_the_click_that_gave_it(room: Court):
+    mail = await room.mail()
+    room.clock.advance(minutes=1)
+    load = await room.request(await room.pixel(mail), APPLE)
+    room.clock.advance(minutes=1)
+    mine = await room.request(await room.link(mail), SAFARI, device="mine")
+    room.clock.advance(minutes=5)
+    hers = await room.request(await room.link(mail), SAFARI, device="hers")
+    await room.judge_all()
+    assert (await Hit.get(uid=load)).confirmed_by == mine
+    await told(room, "mine")
+    await rescore(room.services, mail.id)
+    assert (await Hit.get(uid=load)).confirmed_by == hers
+    await told(room, "hers")
+    await rescore(room.services, mail.id)
+    assert (await Hit.get(uid=load)).confirmed_by is None
+
+
+async def test_what_a_reply_confirmed_stays_confirmed(room: Court):
+    mail = await room.mail()
+    room.clock.advance(minutes=1)
+    load = await room.request(await room.pixel(mail), APPLE)
+    await room.judge_all()
+    await Hit.all().update(confirmed_by="reply:7")
+    room.clock.advance(minutes=1)
+    await room.request(await room.link(mail), SAFARI, device="mine")
+    await room.judge_all()
+    await told(room, "mine")
+    await rescore(room.services, mail.id)
+    assert (await Hit.get(uid=load)).confirmed_by == "reply:7"
+
+
+async def test_counters_that_went_wrong_are_set_right(room: Court):
+    mail = await room.mail()
+    room.clock.advance(minutes=2)
+    await room.request(await room.pixel(mail), GMAIL)
+    await room.request(await room.link(mail), SAFARI)
+    await room.judge_all()
+    await Message.all().update(opens=9, last_open_at=None)
+    await Recipient.all().update(total_clicks=0)
+    await mail.links.all().update(counted=5)
+    assert await rescore(room.services, mail.id) == []
+    await check_sums()
+
+
+async def test_hits_that_wait_to_be_judged_are_left_to_the_judge(room: Court):
+    mail = await room.mail()
+    room.clock.advance(minutes=2)
+    await room.request(await room.pixel(mail), GMAIL)
+    assert await rescore(room.services, mail.id) == []
+    assert await Hit.filter(judged_at=None).count() == 1
+    await room.judge_all()
+    await check_sums()
+
+
+async def test_a_mail_without_hits_or_without_row_is_nothing_to_do(room: Court):
+    mail = await room.mail()
+    assert await rescore(room.services, mail.id) == []
+    assert await rescore(room.services, 10**12) == []
+
+
+async def test_judging_anew_while_the_judge_works_loses_nothing(room: Court, monkeypatch):
+    mail = await room.mail()
+    pixel = await room.pixel(mail)
+    room.clock.advance(minutes=2)
+    await room.request(pixel, SAFARI, device="mine")
+    await room.judge_all()
+    await told(room, "mine")
+    fetch = room.services.writer.fetch
+    arrives = iter([True])
+
+    async def judging_meanwhile(sql, arguments=()):
+        rows = await fetch(sql, arguments)
+        if next(arrives, False):
+            room.clock.advance(minutes=2)
+            await room.request(pixel, GMAIL)
+            await room.judge_all()
+        return rows
+
+    monkeypatch.setattr(room.services.writer, "fetch", judging_meanwhile)
+    await rescore(room.services, mail.id)
+    assert await room.verdicts(mail) == ["sender", "proxied"]
+    await check_sums()
+
+
+async def test_the_card_follows(room: Court):
+    mail = await room.mail(armed=False)
+    card = await Card.create(message=mail, destination=room.chat, created_at=room.clock())
+    room.clock.advance(minutes=2)
+    await room.request(await room.pixel(mail), SAFARI)
+    await room.judge_all()
+    await Card.all().update(dirty_at=None)
+    room.clock.advance(minutes=2)
+    await arm(room.services, mail, room.clock() - dt.timedelta(seconds=1), "capture")
+    await card.refresh_from_db()
+    assert to_micros(card.dirty_at) == to_micros(room.clock())
+    assert (await Message.get(id=mail.id)).last_event_at is None
