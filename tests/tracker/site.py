@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from models.database import DatabaseURL
 from tests.conftest import Clock
-from tests.tracker.running import writing_services
+from tests.tracker.page_services import writing_services
 from tracker.hits.journal import Journal
 from tracker.hits.record import Recorder
 from tracker.services import Services

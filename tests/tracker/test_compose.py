@@ -5,7 +5,7 @@ import pytest
 from models import Card, Link, Message, Person, Recipient
 from models.wake import OUTBOX
 from tests import builders
-from tests.tracker.running import KEY, services
+from tests.tracker.page_services import KEY, services
 from tracker.keys import unsign
 from tracker.mail import compose
 from tracker.mail.compose import DraftError, add_link, parse_draft, track, track_many, tracked_fields

@@ -9,7 +9,7 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 from models import Link, OwnDevice
 from models.database import open_database, parse_database_url
 from tests import builders
-from tests.tracker.running import KEY
+from tests.tracker.page_services import KEY
 from tests.tracker.site import Site, open_site
 from tracker.hits import arming
 from tracker.keys import sign

@@ -11,7 +11,7 @@ from models.columns import to_micros
 from models.database import DatabaseURL
 from models.writer import RawHit
 from tests import builders
-from tests.tracker.running import writing_services
+from tests.tracker.page_services import writing_services
 from tracker import export
 from tracker.export import COLUMNS, ExportError, export_rows, parse_since, write_export
 from tracker.services import Services

@@ -7,7 +7,7 @@ from models.columns import to_micros
 from models.database import DatabaseURL
 from models.writer import RawHit
 from tests import builders
-from tests.tracker.running import writing_services
+from tests.tracker.page_services import writing_services
 from tracker.hits.judge import Judge
 from tracker.mail import forget
 from tracker.mail.compose import parse_draft, track

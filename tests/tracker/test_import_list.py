@@ -2,7 +2,7 @@ import pytest
 
 from models import Card, Link, Message, Recipient
 from tests import builders
-from tests.tracker.running import services
+from tests.tracker.page_services import services
 from tracker.mail.import_list import ImportedRow, import_list
 from tracker.mail.opt_out import opt_out
 

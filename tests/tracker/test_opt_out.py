@@ -1,6 +1,6 @@
 from models import Card, Link, OptOut, Recipient
 from tests import builders
-from tests.tracker.running import services
+from tests.tracker.page_services import services
 from tracker.mail.compose import parse_draft, track
 from tracker.mail.opt_out import opt_out, opt_out_by_token, opted_out
 
