@@ -75,8 +75,8 @@ class Answers:
         """The reply, and the press if it is not acknowledged yet: a slow command must not let it spin."""
         work = asyncio.ensure_future(answer)
         done, _ = await asyncio.wait([work], timeout=_SPINNER_SECONDS)
-        if done:
-            return await work, query_id
+        if done and work.exception() is None:
+            return work.result(), query_id
         await self.acknowledge(query_id)
         return await work, None
 

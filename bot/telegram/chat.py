@@ -26,7 +26,7 @@ from bot.telegram.incoming import PLATFORM
 from bot.telegram.intake import Intake
 from bot.telegram.keyboard import keyboard
 from bot.telegram.pace import PATIENCE, Pace
-from bot.telegram.polling import PollingBot
+from bot.telegram.polling import LONG_POLL_SECONDS, PollingBot
 from bot.telegram.text import CAPTION_LIMIT, Rendered, fits, render
 from bot.telegram.transport import AiohttpRequest
 from bot.telegram.webhook import PATH, Webhook
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 _WHOLE = (Kind.CARD, Kind.ALERT, Kind.DIGEST)
 _PICTURES = (".png", ".jpg", ".jpeg")
 _PICTURE_BYTES = 10 * 1024 * 1024
+_FINISH_SECONDS = 2.0
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
@@ -50,7 +51,9 @@ class TelegramChat:
 
     platform = PLATFORM
 
-    def __init__(self, services: Services, conversation: Conversation, *, hold: float = 30) -> None:
+    def __init__(
+        self, services: Services, conversation: Conversation, *, hold: float = LONG_POLL_SECONDS
+    ) -> None:
         settings = services.settings
         assert settings.telegram_bot_token is not None
         self._transport = AiohttpRequest()
@@ -85,7 +88,7 @@ class TelegramChat:
 
     async def _finish(self) -> None:
         await self._intake.close()
-        await self._transport.shutdown()
+        await self._transport.finish(_FINISH_SECONDS)
 
     def health(self) -> str:
         """Says "ok", or what is wrong in a few words."""

@@ -17,6 +17,7 @@ from bot.chat import TryLaterError
 from bot.telegram.errors import translate
 from bot.telegram.incoming import PLATFORM
 from bot.telegram.intake import Intake
+from bot.telegram.lease import PollLease
 from bot.telegram.menu import publish
 from bot.telegram.polling import Poller, PollingBot
 from bot.telegram.transport import AiohttpRequest
@@ -43,7 +44,8 @@ class Connection:
         self._intake = intake
         secret = services.settings.telegram_webhook_secret
         self._secret = secret.get_secret_value() if secret else None
-        self._poller = Poller(bot, transport, intake, hold=hold)
+        lease = PollLease(services, bot.token.partition(":")[0])
+        self._poller = Poller(bot, transport, intake, lease, hold=hold)
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._trouble = ""

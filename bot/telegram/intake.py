@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 6.0
+DRAIN_SECONDS = 4.0
 
 
 class UnreadableUpdateError(ValueError):

@@ -20,18 +20,20 @@ from bot.chat import TryLaterError
 from bot.telegram.errors import translate
 from bot.telegram.incoming import ALLOWED_UPDATES
 from bot.telegram.intake import Intake, UnreadableUpdateError
+from bot.telegram.lease import PollLease
 from bot.telegram.transport import AiohttpRequest
 from bot.telegram.waiting import pause, unless
 from bot.telegram.webhook import unregister
 
 log = logging.getLogger(__name__)
 
-LONG_POLL_SECONDS = 30
+LONG_POLL_SECONDS = 10
 _GRACE_SECONDS = 10.0  # how much later than asked for an answer may come
 _EMPTY_PAUSE = 0.5  # after an empty answer that came at once: a server without long polling
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _CONFLICT_PAUSE = 3.0
+_STANDBY_PAUSE = 5.0
 CONFLICT = "another program reads this bot's updates; stop it, or use another bot"
 
 
@@ -51,11 +53,12 @@ class Poller:
     """`run` until `stopping` is set."""
 
     def __init__(
-        self, bot: PollingBot, transport: AiohttpRequest, intake: Intake, *, hold: float = LONG_POLL_SECONDS
+        self, bot: PollingBot, transport: AiohttpRequest, intake: Intake, lease: PollLease, *, hold: float
     ) -> None:
         self._bot = bot
         self._transport = transport
         self._intake = intake
+        self._lease = lease
         self._hold = hold
         self._offset: int | None = None
         self._answered = time.monotonic()
@@ -71,19 +74,26 @@ class Poller:
         failures = 0
         while not stopping.is_set():
             try:
-                began = time.monotonic()
-                updates = await unless(stopping, self._ask)
-                if updates is None:
-                    return
-                await self._take(updates)
+                wait = await self._round(stopping)
                 failures, self.trouble = 0, ""
-                quick = not updates and time.monotonic() - began < _EMPTY_PAUSE
-                wait = _EMPTY_PAUSE if quick else 0.0
             except Exception as error:
                 failures += 1
                 wait = await self._explain(error, failures)
             if wait:
                 await pause(stopping, wait)
+        if self._lease.needed:
+            await self._lease.release()
+
+    async def _round(self, stopping: asyncio.Event) -> float:
+        """One call, if it is our turn; seconds to wait before the next."""
+        if self._lease.needed and not await self._lease.hold():
+            self._answered = time.monotonic()  # another worker polls, and speaks for the bot
+            return _STANDBY_PAUSE
+        began = time.monotonic()
+        updates = await unless(stopping, self._ask)
+        await self._take(updates or [])
+        quick = not updates and time.monotonic() - began < _EMPTY_PAUSE
+        return _EMPTY_PAUSE if quick else 0.0
 
     async def _ask(self) -> list[Any]:
         updates = await self._bot.raw_updates(self._offset, self._hold)

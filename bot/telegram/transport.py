@@ -6,7 +6,9 @@ sent" from "no answer came", which decides whether a message may be sent again w
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -34,11 +36,13 @@ class FloodError(TelegramError):
 class AiohttpRequest(BaseRequest):
     """One session, opened at the first request; after `shutdown` nothing goes out until `initialize`."""
 
-    __slots__ = ("_session", "_shut")
+    __slots__ = ("_idle", "_session", "_shut", "_under_way")
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._shut = False
+        self._under_way = 0
+        self._idle = asyncio.Event()
 
     @property
     def read_timeout(self) -> float:
@@ -48,7 +52,18 @@ class AiohttpRequest(BaseRequest):
         self._shut = False
 
     async def shutdown(self) -> None:
+        """Ends everything at once, also requests under way."""
         self._shut = True
+        await self.reset()
+
+    async def finish(self, seconds: float) -> None:
+        """Begins nothing new, and lets requests under way hear their answer: a cut one would go twice."""
+        self._shut = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._under_way:
+                    self._idle.clear()
+                    await self._idle.wait()
         await self.reset()
 
     async def reset(self) -> None:
@@ -70,6 +85,7 @@ class AiohttpRequest(BaseRequest):
         if request_data is not None and request_data.contains_files:
             seconds = max(seconds, UPLOAD_SECONDS)
         timeout = aiohttp.ClientTimeout(total=CONNECT_SECONDS + seconds, connect=CONNECT_SECONDS)
+        self._under_way += 1
         try:
             async with self._session.request(method, url, data=_body(request_data), timeout=timeout) as got:
                 return _checked(got, await got.read())
@@ -79,6 +95,9 @@ class AiohttpRequest(BaseRequest):
             raise TimedOut(f"Telegram gave no answer within {seconds:g} s") from None
         except aiohttp.ClientError as error:
             raise NetworkError(f"the connection to Telegram broke ({type(error).__name__})") from None
+        finally:
+            self._under_way -= 1
+            self._idle.set()
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:

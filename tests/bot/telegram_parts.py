@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -18,7 +19,8 @@ from models.sqlite_writer import SqliteWriter
 from models.wake import Wake
 from models.writer import Writer
 from tests.conftest import Clock
-from tests.fakes.telegram import TOKEN, FakeTelegram, Person
+from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.fakes.telegram_people import Person
 from tracker.services import Services
 from tracker.settings import load
 
@@ -99,3 +101,30 @@ async def web_role(
     finally:
         await chat.stop()
         await server.close()
+
+
+@asynccontextmanager
+async def running_telegram() -> AsyncIterator[FakeTelegram]:
+    """A Telegram that at the end has nothing to complain about."""
+    async with FakeTelegram().serve() as server:
+        yield server
+        assert server.complaints == []
+
+
+@asynccontextmanager
+async def polling(
+    fake: FakeTelegram, folder: Path, clock: Clock, script: Script, writer: Writer | None = None
+) -> AsyncIterator[TelegramChat]:
+    """A chat that polls the fake."""
+    chat = build(services(fake, folder, clock, writer), script)
+    await chat.start()
+    try:
+        yield chat
+    finally:
+        await chat.stop()
+
+
+def shorten_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failure the next try comes at once."""
+    for name in ("polling._FIRST_PAUSE", "polling._CONFLICT_PAUSE", "connection._FIRST_PAUSE"):
+        monkeypatch.setattr(f"bot.telegram.{name}", 0.01)

@@ -32,16 +32,8 @@ from bot.telegram import transport
 from bot.telegram.errors import translate
 from tests.bot import telegram_parts as parts
 from tests.bot.telegram_parts import ALICE
-from tests.fakes.telegram import (
-    FakeTelegram,
-    Fault,
-    answer_dropped,
-    blocked,
-    broken,
-    flood,
-    hanging,
-    migrated,
-)
+from tests.fakes.telegram import FakeTelegram
+from tests.fakes.telegram_faults import Fault, answer_dropped, blocked, broken, flood, hanging, migrated
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
 GROUP = Place("telegram", "-100500", thread_id="7", private=False)

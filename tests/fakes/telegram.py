@@ -15,13 +15,14 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
+from tests.fakes.telegram_faults import Fault
+from tests.fakes.telegram_people import Chat, Person, Shown
 from tests.fakes.telegram_rules import METHODS, Parsed, Refusal, body, check
 
 T = TypeVar("T")
@@ -29,91 +30,6 @@ T = TypeVar("T")
 TOKEN = "4242:AAfake_token-of-no_use"
 BOT = {"id": 4242, "is_bot": True, "first_name": "mailbell", "username": "mailbell_test_bot"}
 PATIENCE = 10.0
-
-
-@dataclass(frozen=True)
-class Person:
-    id: int
-    name: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return {"id": self.id, "is_bot": False, "first_name": self.name}
-
-
-@dataclass(frozen=True)
-class Chat:
-    """A private chat (id of the person), or a group (negative id)."""
-
-    id: int
-    title: str = ""
-    topic: int | None = None
-
-    @property
-    def json(self) -> dict[str, Any]:
-        if self.id > 0:
-            return {"id": self.id, "type": "private", "first_name": "somebody"}
-        return {"id": self.id, "type": "supergroup", "title": self.title}
-
-
-@dataclass
-class Shown:
-    """A message of the bot as it stands in a chat now."""
-
-    id: int
-    chat_id: int
-    text: str
-    entities: list[tuple[str, str, str]]
-    buttons: list[dict[str, Any]]
-    reply_to: int | None = None
-    thread: int | None = None
-    file: tuple[str, bytes] | None = None
-    edits: int = 0
-    silent: bool = False
-    markup: Any = None
-
-    def button(self, text: str) -> str:
-        """The data of the button with this label."""
-        return str(next(one["callback_data"] for one in self.buttons if one["text"].startswith(text)))
-
-    def styled(self, tag: str) -> list[str]:
-        return [text for name, text, _ in self.entities if name == tag]
-
-
-@dataclass
-class Fault:
-    """How the next call of a method fails. `works`: it is done, only the answer gets lost."""
-
-    status: int = 0
-    description: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
-    works: bool = False
-    hang: bool = False
-    raw: bytes | None = None
-
-
-def flood(seconds: int) -> Fault:
-    return Fault(429, f"Too Many Requests: retry after {seconds}", {"retry_after": seconds})
-
-
-def broken(status: int = 500) -> Fault:
-    return Fault(status, "Internal Server Error")
-
-
-def hanging() -> Fault:
-    return Fault(hang=True)
-
-
-def answer_dropped() -> Fault:
-    return Fault(works=True)
-
-
-def blocked() -> Fault:
-    return Fault(403, "Forbidden: bot was blocked by the user")
-
-
-def migrated(to: int) -> Fault:
-    return Fault(400, "Bad Request: group chat was upgraded", {"migrate_to_chat_id": to})
 
 
 class FakeTelegram:
@@ -137,6 +53,8 @@ class FakeTelegram:
         self._update_ids = itertools.count(700_000_000)
         self._changed = asyncio.Condition()
         self._hanging = asyncio.Event()
+        self._polls = 0
+        self.conflicts = 0
 
     # What people do
 
@@ -302,10 +220,13 @@ class FakeTelegram:
         except BlockedError:
             return _error(403, "Forbidden: bot was blocked by the user")
         except ConflictError as error:
+            self.conflicts += 1
             return _error(409, f"Conflict: {error}")
         finally:
             await self._notify()
-        if fault is not None:
+        if fault is not None and fault.slow:
+            await asyncio.sleep(fault.slow)
+        elif fault is not None:
             assert request.transport is not None
             request.transport.abort()  # the work is done, the answer gets lost
         return web.json_response({"ok": True, "result": result})
@@ -320,11 +241,16 @@ class FakeTelegram:
         self.confirmed = max(self.confirmed, offset)
         self._forget(offset)
         kinds = values.get("allowed_updates")
+        self._polls += 1
+        mine = self._polls
         if self.long_polling and values.get("timeout"):
             try:
                 async with asyncio.timeout(values["timeout"]), self._changed:
+                    self._changed.notify_all()
                     while not self._pending and not self._hanging.is_set():
                         await self._changed.wait()
+                        if self._polls != mine:
+                            raise ConflictError("terminated by other getUpdates request")
             except TimeoutError:
                 pass
         batch = self._pending[: values.get("limit", 100)]

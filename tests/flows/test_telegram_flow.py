@@ -13,8 +13,10 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 from bot.telegram import TelegramChat, transport
 from models import Account, Alert, Card, Destination, Hit, Message
 from models.database import DatabaseURL, open_database, parse_database_url
-from tests.fakes import telegram as fake
-from tests.fakes.telegram import TOKEN, Chat, FakeTelegram, Fault, Person, Shown
+from tests.fakes import telegram_faults as fake
+from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.fakes.telegram_faults import Fault
+from tests.fakes.telegram_people import Chat, Person, Shown
 from tests.flows.conftest import READERS, Bell, Line
 
 MAIL = "ana@acme.com Q3 proposal https://acme.com/deck"
