@@ -33,6 +33,7 @@ DATABASE_FAULTS = (
     TransactionManagementError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that the server cut between two queries
     OSError,
     TimeoutError,
 )

@@ -1,3 +1,4 @@
+import asyncio
 import datetime as dt
 import html
 import re
@@ -196,7 +197,9 @@ async def test_without_its_database_each_page_asks_to_come_back(
             async with site.client.get("/") as response:
                 assert response.status == 200
             await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-            await shown(site, tracked.copy_url)
+            async with asyncio.timeout(10):
+                while (await site.client.get(site.path(tracked.copy_url))).status != 200:
+                    await asyncio.sleep(0.05)
         finally:
             await server.close()
 
