@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,11 @@ async def _opened(settings: Settings) -> AsyncIterator[Services]:
     if names := await pending(url):
         raise OperatorError(f"the database lacks {len(names)} migration(s): run `python -m bot migrate`")
     wake = Wake()
-    async with open_database(url):
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(open_database(url))
+        except OSError as error:
+            raise OperatorError(f"DATABASE_URL: the database does not answer ({error})") from None
         writer = SqliteWriter(url.path) if url.path else PostgresWriter(url.credentials, wake)
         await writer.start()
         try:
@@ -73,9 +77,15 @@ async def _migrate(settings: Settings) -> int:
     return 0
 
 
+def _tell(table: str, done: int, total: int) -> None:
+    """Progress on stderr; may be called from another thread."""
+    if done and (done == total or done % 50_000 == 0):
+        click.echo(f"{table}: {done} of {total} rows", err=True)
+
+
 async def _backup(settings: Settings, file: Path) -> int:
     try:
-        await backup(settings.database, file)
+        await backup(settings.database, file, _tell)
     except BackupError as error:
         raise OperatorError(str(error)) from None
     click.echo(f"saved to {file}", err=True)
@@ -84,7 +94,7 @@ async def _backup(settings: Settings, file: Path) -> int:
 
 async def _restore(settings: Settings, file: Path, force: bool) -> int:
     try:
-        await restore(settings.database, file, force=force)
+        await restore(settings.database, file, force=force, progress=_tell)
     except BackupError as error:
         raise OperatorError(str(error)) from None
     click.echo(f"restored from {file}", err=True)

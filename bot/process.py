@@ -106,7 +106,10 @@ async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitSt
         raise StartRefusedError(
             f"the database lacks {len(names)} migration(s), first {names[0]}: run `python -m bot migrate`"
         )
-    await stack.enter_async_context(open_database(url))
+    try:
+        await stack.enter_async_context(open_database(url))
+    except OSError as error:
+        raise StartRefusedError(f"DATABASE_URL: the database does not answer ({error})") from None
 
 
 async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
@@ -134,7 +137,7 @@ async def _start_chats_and_web(
     stack: AsyncExitStack,
     stopping: asyncio.Event,
 ) -> None:
-    """Listeners, then judge and courier, then the chats' own connections."""
+    """Listeners, then the chats' own connections, then judge and courier."""
     settings = services.settings
     chats = _build_chats(services, conversation) if settings.has_chats else {}
     console = None
@@ -155,12 +158,13 @@ async def _start_chats_and_web(
         )
         await stack.enter_async_context(_listening(app, settings))
     if parts.worker:
-        courier = Courier(services, chats)
-        for work in (Judge(services).run(), courier.run(), run_schedule(services)):
-            await stack.enter_async_context(_in_background(work, stopping))
+        # Stopped in reverse: the courier finishes its calls while the chats still take them.
         for chat in chats.values():
             await chat.start()
             stack.push_async_callback(chat.stop)
+        courier = Courier(services, chats)
+        for work in (Judge(services).run(), courier.run(), run_schedule(services)):
+            await stack.enter_async_context(_in_background(work, stopping))
     if console is not None and options.exit_when_done:
         await stack.enter_async_context(_in_background(console.done(), stopping))
 

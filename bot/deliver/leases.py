@@ -14,8 +14,8 @@ from models.database import is_sqlite
 from models.writer import Statement
 from tracker.services import Services
 
-LEASE = dt.timedelta(seconds=60)
-RENEW_BELOW = dt.timedelta(seconds=30)  # more than the longest call to a chat
+LEASE = dt.timedelta(seconds=30)
+RENEW_BELOW = dt.timedelta(seconds=25)  # more than the longest call to a chat
 
 _CLAIM = (
     "UPDATE destination SET leased_by = ?, leased_until = ? WHERE id = ? AND off_at IS NULL "
@@ -68,7 +68,7 @@ async def claim(services: Services, holder: str, destination_id: int) -> Lease |
 async def release_stale_leases(services: Services) -> int:
     """At the start of the one process that serves a SQLite file: frees what a dead one held; how many.
 
-    On PostgreSQL other workers may be alive; there a dead one's leases run out within a minute.
+    On PostgreSQL other workers may be alive; there a dead one's leases run out within half a minute.
     """
     if not is_sqlite():
         return 0
