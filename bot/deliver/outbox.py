@@ -20,6 +20,8 @@ from models.writer import Statement
 from tracker.services import Services
 
 BATCH = 200
+FOLD_BATCH = 2000  # a flood is folded in big pieces, so that the same thing again and again is one line
+MARK_BATCH = 500  # rows of one transaction: hits wait for the same writer
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,10 @@ async def load_target(services: Services, destination_id: int) -> Target | None:
     return Target(id=row[0], account_id=row[1], place=place, failures=row[8], timezone=row[9])
 
 
-async def due_alerts(services: Services, destination_id: int) -> list[Waiting]:
-    """Waiting alerts that are due, oldest first, at most a batch."""
+async def due_alerts(services: Services, destination_id: int, limit: int = BATCH) -> list[Waiting]:
+    """Waiting alerts that are due, oldest first."""
     condition = "a.state = 'waiting' AND a.due_at <= ? ORDER BY a.due_at, a.id LIMIT ?"
-    return await _alerts(services, condition, destination_id, to_micros(services.now()), BATCH)
+    return await _alerts(services, condition, destination_id, to_micros(services.now()), limit)
 
 
 async def waiting_alerts(services: Services, destination_id: int) -> list[Waiting]:

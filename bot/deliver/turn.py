@@ -27,6 +27,7 @@ from models.writer import Statement
 from tracker.services import Services
 
 MOST_SURPRISES = 5  # failures of an unknown kind before an alert is tried in plain words, then dropped
+MOST_PIECES = 20  # of one flood in one turn; then cards and corrections have theirs
 DIGEST_ROOM = 3500  # an edited digest may grow a little, for its corrections
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Turn:
         recent = await outbox.recent_sounds(self.services, self.target.id)
         while not self.stopping.is_set():
             batch = await outbox.due_alerts(self.services, self.target.id)
-            due = await self._without_muted(batch, recent)
+            due = await self._without_muted(batch)
             if not due and len(batch) == outbox.BATCH:
                 continue
             if not due:
@@ -76,16 +77,16 @@ class Turn:
                 if await self._ring(due[0]):
                     recent = replace(recent, rings=(*recent.rings, now))
             elif decision.action is Action.FOLD:
-                await self._fold(due, now)
+                await self._fold_all(now)
                 recent = replace(recent, digests=(*recent.digests, now))
             else:
                 self.later = decision.until
                 return
 
-    async def _without_muted(self, batch: list[Waiting], recent: Recent) -> list[Waiting]:
+    async def _without_muted(self, batch: list[Waiting]) -> list[Waiting]:
         """The audible ones; the others become silent. Counters and cards go on without them."""
         now = self.services.now()
-        muted = [one for one in batch if decide(one.due, one.mutes, recent, now).action is Action.SILENCE]
+        muted = [one for one in batch if decide(one.due, one.mutes, Recent(), now).action is Action.SILENCE]
         if not muted:
             return batch
         await self.services.writer.apply(outbox.mark_silenced(muted))
@@ -107,14 +108,23 @@ class Turn:
         self._current = ()
         return True
 
+    async def _fold_all(self, now: dt.datetime) -> None:
+        """Names everything that is due in one digest; a flood in several pieces, all of the same moment."""
+        for _ in range(MOST_PIECES):
+            batch = await outbox.due_alerts(self.services, self.target.id, outbox.FOLD_BATCH)
+            if self.stopping.is_set() or not batch:
+                return
+            await self._fold(await self._without_muted(batch), now)
+
     async def _fold(self, due: list[Waiting], now: dt.datetime) -> None:
-        """Names all of `due` in one digest, in several messages if it is too long for one."""
         for part in digests([one.ring for one in due]):
             named = [due[position] for position in part.named]
-            self._current = named
+            self._current = named[: outbox.MARK_BATCH]
             sent = await self._say(part.reply, named)
             if sent is not None:
-                await self._store(outbox.mark_sent(self.target, named, "folded", sent.remote_id, now))
+                for begin in range(0, len(named), outbox.MARK_BATCH):
+                    piece = named[begin : begin + outbox.MARK_BATCH]
+                    await self._store(outbox.mark_sent(self.target, piece, "folded", sent.remote_id, now))
                 self.rung += 1
         self._current = ()
 

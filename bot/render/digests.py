@@ -1,7 +1,7 @@
 """Many rings in one message: each is named, the same thing again and again on one line.
 
 A digest too long for a chat is cut into parts; every part knows which rings it names, so that each is marked
-only after its own part was taken.
+only after its own part was taken. After a few parts the rest is counted: nobody reads a hundred messages.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from bot.render.rings import Ring, sentence
 from bot.words import nth_time, plural
 
 DIGEST_LIMIT = 3000  # characters: what the strictest chat takes in one section
+MOST_PARTS = 5
+
+
+_Line = tuple[str, tuple[int, ...]]  # a text, and the positions of the rings that it names
 
 
 @dataclass(frozen=True)
@@ -25,23 +29,30 @@ class Part:
 
 
 def digests(rings: Sequence[Ring], limit: int = DIGEST_LIMIT) -> list[Part]:
-    """The messages that name all of `rings`, each at most `limit` characters long."""
-    parts: list[Part] = []
-    lines: list[tuple[str, tuple[int, ...]]] = []
-    room = limit - len(_title(len(rings)))
+    """The messages that name `rings`, each at most `limit` characters long and at most MOST_PARTS of them."""
+    pages: list[list[_Line]] = []
+    room = used = limit - len(_title(len(rings))) - len(_rest(len(rings)))
     for line, named in _lines(rings):
-        if lines and sum(len(text) + 1 for text, _ in lines) + len(line) + 1 > room:
-            parts.append(_part(rings, lines))
-            lines = []
-        lines.append((line[:room], named))
-    return [*parts, _part(rings, lines)] if lines else parts
+        used += len(line) + 1
+        if used > room:
+            pages.append([])
+            used = len(line) + 1
+        pages[-1].append((line[: room - 1], named))
+    uncounted = tuple(position for page in pages[MOST_PARTS:] for _, named in page for position in named)
+    if uncounted:
+        pages[MOST_PARTS - 1].append((_rest(len(uncounted)), uncounted))
+    return [_part(rings, page) for page in pages[:MOST_PARTS]]
 
 
 def _title(count: int) -> str:
     return f"{plural(count, 'more ring')}, in one message because there are so many:"
 
 
-def _part(rings: Sequence[Ring], lines: list[tuple[str, tuple[int, ...]]]) -> Part:
+def _rest(count: int) -> str:
+    return f"and {plural(count, 'ring')} more; type list to see your mails"
+
+
+def _part(rings: Sequence[Ring], lines: list[_Line]) -> Part:
     named = tuple(sorted(position for _, positions in lines for position in positions))
     reply = Reply(
         title=_title(len(named)),
@@ -52,7 +63,7 @@ def _part(rings: Sequence[Ring], lines: list[tuple[str, tuple[int, ...]]]) -> Pa
     return Part(reply, named)
 
 
-def _lines(rings: Sequence[Ring]) -> list[tuple[str, tuple[int, ...]]]:
+def _lines(rings: Sequence[Ring]) -> list[_Line]:
     """One line for each thing that happened, in the order of its first time."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for position, one in enumerate(rings):

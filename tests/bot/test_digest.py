@@ -9,7 +9,7 @@ import pytest
 from bot.chat import Kind, RefusedError
 from bot.deliver import pending
 from bot.render import Ring, digests
-from models import Alert
+from models import Alert, Recipient
 from tests import builders
 from tests.bot.delivery import scene_on
 
@@ -108,7 +108,7 @@ async def test_muted_alerts_do_not_count_as_noise(scene):
 
 
 async def test_a_digest_that_is_too_long_comes_in_parts_and_each_part_is_marked(scene):
-    long = [f"{'p' * 50}{number}@acme.com" for number in range(110)]
+    long = [f"{'p' * 50}{number}@acme.com" for number in range(90)]
     await opened_by(scene, *long)
     await scene.courier.deliver_once()
     scene.clock.advance(seconds=2)
@@ -116,7 +116,7 @@ async def test_a_digest_that_is_too_long_comes_in_parts_and_each_part_is_marked(
     parts = [one for one in scene.chat.posted if one.reply.kind is Kind.DIGEST]
     assert len(parts) > 2
     assert all(len(one.reply.text) <= 3000 for one in parts)
-    assert sum(len(one.reply.lines) for one in parts) == 100
+    assert sum(len(one.reply.lines) for one in parts) == 80
     assert await pending(scene.services) == 0
 
 
@@ -182,6 +182,38 @@ def test_the_same_thing_again_and_again_is_one_line_with_its_counts():
         '"Q3" was opened by ana@acme.com (2nd time)',
     )
     assert len(part.reply.data["alerts"]) == 6
+
+
+async def test_a_flood_of_thousands_becomes_a_few_messages_at_once(scene):
+    recipient = await Recipient.get()
+    begin = {
+        "account_id": scene.alice.id, "destination_id": scene.home.id, "message_id": scene.mail.id,
+        "recipient_id": recipient.id, "event": "open", "at": scene.clock(), "due_at": scene.clock(),
+    }  # fmt: skip
+    await Alert.bulk_create(
+        [Alert(event_key=f"flood{number}", ordinal=number, **begin) for number in range(1, 5001)]
+    )
+    await scene.courier.deliver_once()
+    scene.clock.advance(seconds=2)
+    await scene.courier.deliver_once()
+    assert await pending(scene.services) == 0
+    texts = [line for one in scene.chat.posted if one.reply.kind is Kind.DIGEST for line in one.reply.lines]
+    assert texts == [
+        '"Q3 proposal" was opened by ana@acme.com (11th to 2010th time)',
+        '"Q3 proposal" was opened by ana@acme.com (2011th to 4010th time)',
+        '"Q3 proposal" was opened by ana@acme.com (4011th to 5000th time)',
+    ]
+
+
+def test_after_a_few_parts_the_rest_is_counted():
+    rings = [Ring("open", f"c{number}", "s" * 60, f"p{number}@acme.com", 1) for number in range(1000)]
+    parts = digests(rings)
+    assert len(parts) == 5
+    assert all(len(part.reply.text) <= 3000 for part in parts)
+    assert sorted(position for part in parts for position in part.named) == list(range(1000))
+    assert sum(len(part.reply.data["alerts"]) for part in parts) == 1000
+    said = sum(len(part.reply.lines) for part in parts) - 1
+    assert parts[-1].reply.lines[-1] == f"and {1000 - said} rings more; type list to see your mails"
 
 
 def test_every_ring_is_named_by_exactly_one_part():
