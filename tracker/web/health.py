@@ -55,8 +55,9 @@ class Health:
         waiting = self._recorder.journal.waiting
         sound = self._database == "ok" and not waiting and all(said == "ok" for said in chats.values())
         oldest = None
-        if self._oldest_due is not None:
-            oldest = max(0.0, (to_micros(self._services.now()) - self._oldest_due) / 1e6)
+        now = to_micros(self._services.now())
+        if self._oldest_due is not None and self._oldest_due <= now:
+            oldest = (now - self._oldest_due) / 1e6
         return {
             "status": "ok" if sound else "degraded",
             "database": self._database,

@@ -78,7 +78,7 @@ class Targets:
         task = self._asked.get(token)
         if task is None:
             task = self._asked[token] = asyncio.create_task(self._ask(token))
-            task.add_done_callback(lambda done: (self._asked.pop(token, None), done.exception()))
+            task.add_done_callback(lambda done: self._answered(token, done))
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 return await asyncio.shield(task)
@@ -86,6 +86,11 @@ class Targets:
             if target is not None:
                 return target  # known a while ago: better than an error
             raise WriterDownError("the target cannot be read") from None
+
+    def _answered(self, token: str, done: asyncio.Task[str | None]) -> None:
+        self._asked.pop(token, None)
+        if not done.cancelled():
+            done.exception()  # looked at: nobody may be waiting any more
 
     async def _ask(self, token: str) -> str | None:
         rows = await self._writer.fetch(

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from tracker.web.keys import INTAKE, RECORDER, UNDER_WAY
 from tracker.web.lean import Door
@@ -18,6 +20,18 @@ from tracker.web.lean import Door
 KEEPALIVE_SECONDS = 15.0  # the framework's default of an hour is an invitation
 STOP_SECONDS = 8.0  # platforms kill after 10 to 30
 BACKLOG = 1024
+
+
+class _OwnFaults(logging.Filter):
+    """Lets pass what went wrong here, not what strangers send: their garbage would flood the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_log = logging.getLogger("tracker.web.http")
+_log.addFilter(_OwnFaults())
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ async def serve(
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=2.0,
         lingering_time=2.0,
+        logger=_log,
     )
     await runner.setup()
     try:
