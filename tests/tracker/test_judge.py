@@ -13,9 +13,9 @@ from models.writer import Statement, WriterDownError
 from tests import builders
 from tests.conftest import Clock
 from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court, check_sums, court
-from tracker.hits import own_devices
+from tracker.hits import own_devices, past
 from tracker.hits.arming import arm
-from tracker.hits.judge import Judge
+from tracker.hits.judge import MOST_ASIDE, Judge
 from tracker.hits.rescore import rescore
 from tracker.hits.rules import RULES_VERSION
 
@@ -366,6 +366,50 @@ async def test_whatever_the_order_and_the_batches_judging_anew_changes_nothing(r
         revision = (await Message.get(id=mail.id)).revision
         await rescore(room.services, mail.id)
         assert (await Message.get(id=mail.id)).revision == revision
+
+
+async def test_a_mail_under_fire_is_judged_from_its_newest_clicks(room: Court, monkeypatch):
+    monkeypatch.setattr(past, "MANY_CLICKS", 10)
+    monkeypatch.setattr(past, "NEWEST_CLICKS", 4)
+    mail = await room.mail(links=("https://a.com", "https://b.com"))
+    first, second = await room.link(mail, 1), await room.link(mail, 2)
+    room.clock.advance(minutes=5)
+    for number in range(30):
+        room.clock.advance(milliseconds=300)
+        await room.request(second if number % 2 else first, network=f"10.0.{number}.0/24")
+        await room.judge.judge_once()
+    assert await room.verdicts(mail) == ["scanner"] * 30
+    room.clock.advance(minutes=1)
+    await room.request(first, SAFARI)
+    await room.judge_all()
+    assert (await room.verdicts(mail))[-1] == "human"
+    await check_sums()
+    assert await rescore(room.services, mail.id) == []
+
+
+async def test_when_no_mail_can_be_judged_the_judge_waits_instead_of_spinning(
+    lite: Court, monkeypatch, caplog
+):
+    for number in range(MOST_ASIDE + 5):
+        mail = await lite.mail(to=(f"p{number}@acme.com",))
+        await lite.request(await lite.pixel(mail))
+
+    async def failing(statements: Any) -> list[int]:
+        raise ValueError("no")
+
+    apply = lite.services.writer.apply
+    monkeypatch.setattr(lite.services.writer, "apply", failing)
+    task = asyncio.create_task(lite.judge.run())
+    async with asyncio.timeout(20):
+        while "judging failed" not in caplog.text:
+            await asyncio.sleep(0.02)
+    assert len(caplog.records) <= 2 * (MOST_ASIDE + 5)
+    monkeypatch.setattr(lite.services.writer, "apply", apply)
+    async with asyncio.timeout(20):
+        while await Hit.filter(judged_at=None).exists():
+            await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_which_mail_is_judged_first_does_not_matter(lite: Court):

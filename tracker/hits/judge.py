@@ -31,6 +31,8 @@ LIMIT = 250
 POLL_SECONDS = 2.0
 TRIES = 4
 MOST_BACK_OFF = 30.0
+ASIDE_SECONDS = 60.0
+MOST_ASIDE = 20
 
 
 class Judge:
@@ -91,7 +93,7 @@ class Judge:
     def _aside(self) -> list[int]:
         now = time.monotonic()
         self._set_aside = {mail: until for mail, until in self._set_aside.items() if until > now}
-        return sorted(self._set_aside)[:500]
+        return sorted(self._set_aside)
 
     async def _judge_singly(self, docket: Docket) -> int:
         """Mail by mail, so that one that cannot be judged does not hold up the others."""
@@ -103,9 +105,12 @@ class Judge:
                 await self._judge(part)
             except WriterDownError:
                 raise
-            except Exception:
-                log.exception("a mail's hits could not be judged; they wait a minute")
-                self._set_aside[mail.id] = time.monotonic() + 60
+            except Exception as error:
+                self._set_aside[mail.id] = time.monotonic() + ASIDE_SECONDS
+                if len(self._set_aside) > MOST_ASIDE:  # not the mails are at fault
+                    self._set_aside.clear()
+                    raise
+                log.error("a mail's hits could not be judged and wait a minute", exc_info=error)
         return len(docket.cases)
 
     async def _judge(self, docket: Docket) -> None:

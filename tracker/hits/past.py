@@ -43,21 +43,35 @@ _CLICKS = (
 )
 
 
+_NEWEST = (
+    f"SELECT {_COLUMNS} FROM hit h WHERE h.message_id = ? AND h.at BETWEEN ? AND ? AND h.kind = 'click' "  # noqa: S608
+    "AND h.judged_at IS NOT NULL AND h.verdict <> 'duplicate' ORDER BY h.at DESC LIMIT ?"
+)
+# A mail whose links somebody hammers: its newest clicks tell a burst as well as all of them would.
+MANY_CLICKS = 2000
+NEWEST_CLICKS = 300
+
+
 async def recall(services: Services, cases: Sequence[Case]) -> dict[int, list[Past]]:
     """By mail: the judged hits that a Timeline must know before it is fed with `cases`."""
     found: dict[str, Past] = {}
-    views, clicks = _views(cases), _clicks(cases)
+    views, windows = _views(cases), _clicks(cases)
+    clicks = [(mail.id, *span) for mail, *span in windows if mail.tally.clicks.total <= MANY_CLICKS]
     wanted = []
     if views:
         names = {"link_id": "bigint", "agent_id": "bigint", "network": "text"}
         wanted.append((_VIEWS, names, views))
     if clicks:
         wanted.append((_CLICKS, {"message_id": "bigint"}, clicks))
-    for condition, names, windows in wanted:
-        table, arguments = _table({**names, "since": "bigint", "until": "bigint"}, windows)
+    for condition, names, rows in wanted:
+        table, arguments = _table({**names, "since": "bigint", "until": "bigint"}, rows)
         sql = f"SELECT {_COLUMNS} FROM {table} JOIN hit h ON {condition}"  # noqa: S608
         for row in await services.writer.fetch(sql, arguments):
             found[row[2]] = _past(row)
+    for mail, since, until in windows:
+        if mail.tally.clicks.total > MANY_CLICKS:
+            for row in await services.writer.fetch(_NEWEST, (mail.id, since, until, NEWEST_CLICKS)):
+                found[row[2]] = _past(row)
     by_mail: defaultdict[int, list[Past]] = defaultdict(list)
     for one in found.values():
         by_mail[one.message_id].append(one)
@@ -86,13 +100,23 @@ def _views(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
     return [(*view, min(ats) - VIEWS_REACH, max(ats) + VIEWS_REACH) for view, ats in spans.items()]
 
 
-def _clicks(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
-    """Around which moments the clicks of which mails matter: (mail, since, until)."""
-    spans: dict[int, list[int]] = defaultdict(list)
+def _clicks(cases: Iterable[Case]) -> list[tuple[Mail, int, int]]:
+    """Around which moments the clicks of which mails matter: (mail, since, until).
+
+    They do not where all clicks of a mail, stored and new, are on one link and none is from a data centre.
+    """
+    spans: dict[int, list[Case]] = defaultdict(list)
     for case in cases:
         if case.mail.tally.clicks.total and is_evidence(case.entry):
-            spans[case.mail.id].append(case.entry.at)
-    return [(mail, min(ats) - CLICKS_REACH, max(ats) + CLICKS_REACH) for mail, ats in spans.items()]
+            spans[case.mail.id].append(case)
+    windows = []
+    for ones in spans.values():
+        mail, first = ones[0].mail, ones[0].token
+        alone = mail.tally.clicks.total == first.hits and all(one.token is first for one in ones)
+        if not alone or any(one.entry.network_label == "hosting" for one in ones):
+            ats = [one.entry.at for one in ones]
+            windows.append((mail, min(ats) - CLICKS_REACH, max(ats) + CLICKS_REACH))
+    return windows
 
 
 def _table(columns: dict[str, str], rows: Sequence[tuple[Any, ...]]) -> tuple[str, tuple[Any, ...]]:
