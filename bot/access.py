@@ -15,7 +15,7 @@ from tortoise.exceptions import IntegrityError
 
 from bot.chat import Incoming, Place
 from bot.inbound import first_time
-from models import AccessCode, Account, Destination, Identity, InstanceState, Message
+from models import AccessCode, Account, Alert, Destination, Identity, InstanceState, Message
 from models.columns import clean_text
 from models.database import atomically
 from tracker.keys import derived_code, keyed_hash, new_code, new_token
@@ -70,6 +70,26 @@ async def console_account(services: Services) -> Account:
         found = await _identity(incoming)
         assert found is not None
     return found.account
+
+
+async def attach_terminal(services: Services, attached: bool) -> None:
+    """At the start of a worker: the console's destination rings only while a terminal is there to ring in.
+
+    What waits for a terminal that is gone would wait for ever, and /healthz would call it late.
+    """
+    if attached:
+        account = await console_account(services)
+        place = Place(platform=CONSOLE, chat_id=CONSOLE)
+
+        async def work() -> None:
+            await open_destination(account, place, services.now())
+
+        await atomically(work)
+        return
+    for one in await Destination.filter(platform=CONSOLE, off_at__isnull=True):
+        one.off_at, one.off_reason = services.now(), "no terminal is attached"
+        await one.save(update_fields=["off_at", "off_reason"])
+        await Alert.filter(destination_id=one.id, state="waiting").update(state="dropped")
 
 
 async def open_claim_code(services: Services) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 import click
 from aiohttp import web
 
-from bot.access import open_claim_code
+from bot.access import attach_terminal, open_claim_code
 from bot.chat import Chat
 from bot.conversation import Conversation
 from bot.deliver import Courier
@@ -158,6 +158,7 @@ async def _start_chats_and_web(
         )
         await stack.enter_async_context(_listening(app, settings))
     if parts.worker:
+        await attach_terminal(services, attached=console is not None)
         # Stopped in reverse: the courier finishes its calls while the chats still take them.
         for chat in chats.values():
             await chat.start()

@@ -4,6 +4,7 @@ import pytest
 
 from bot.access import (
     CodeError,
+    attach_terminal,
     bot_name,
     console_account,
     find_destination,
@@ -14,7 +15,7 @@ from bot.access import (
 )
 from bot.chat import Kind
 from bot.conversation import STRANGER, Conversation
-from models import AccessCode, Account, Destination, Identity, InstanceState, Message
+from models import AccessCode, Account, Alert, Destination, Identity, InstanceState, Message
 from tests import builders
 from tests.bot import talk
 from tests.bot.talk import Person
@@ -257,3 +258,16 @@ async def test_slack_users_of_two_workspaces_with_one_id_are_two_people(
     await talk.join(Person(conversation, "alice", platform="slack", user_id="U1", workspace="T1"), clock)
     twin = Person(conversation, "eve", platform="slack", user_id="U1", workspace="T2")
     assert (await twin.types("list")).title == STRANGER
+
+
+async def test_nothing_waits_for_a_terminal_that_is_gone(database, bot_services: Services, clock: Clock):
+    account = await console_account(bot_services)
+    destination = await Destination.get(account_id=account.id)
+    await Alert.create(
+        account=account, destination=destination, event_key="x", event="notice", at=clock(), due_at=clock()
+    )
+    await attach_terminal(bot_services, attached=False)
+    assert (await Destination.get(id=destination.id)).off_at == clock()
+    assert [one.state for one in await Alert.all()] == ["dropped"]
+    await attach_terminal(bot_services, attached=True)
+    assert (await Destination.get(id=destination.id)).off_at is None

@@ -34,7 +34,10 @@ _WRITE = Statement(
     (("healthz", "written by /healthz"),),
 )
 _UNJUDGED = f"SELECT count(*) FROM (SELECT 1 FROM hit WHERE judged_at IS NULL LIMIT {UNJUDGED_LIMIT}) AS u"  # noqa: S608, a constant
-_OLDEST = "SELECT min(due_at) FROM alert WHERE state = 'waiting'"
+_OLDEST = (
+    "SELECT min(a.due_at) FROM alert a JOIN destination d ON d.id = a.destination_id"
+    " WHERE a.state = 'waiting' AND d.off_at IS NULL"
+)
 
 
 class Health:
