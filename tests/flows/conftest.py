@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -98,46 +99,50 @@ async def _writer_for(url: DatabaseURL) -> tuple[Wake, Writer]:
     return wake, PostgresWriter(url.credentials, wake)
 
 
+@asynccontextmanager
+async def running_line(
+    folder: Path, clock: Clock, database: DatabaseURL, factory: ChatFactory, **settings: str
+) -> AsyncIterator[Bell]:
+    """Everything, started around the chat that `factory` makes; `database` is open, the values are settings."""
+    data = folder / "data"
+    given = {
+        "DATA_DIR": str(data),
+        "BASE_URL": "https://bell.example",
+        "SECRET_KEY": "k" * 40,
+        "TRUSTED_PROXIES": "127.0.0.1",
+        **settings,
+    }
+    data.mkdir(exist_ok=True)
+    async with AsyncExitStack() as stack:
+        wake, writer = await _writer_for(database)
+        for part in (wake, writer):
+            await part.start()
+            stack.push_async_callback(part.stop)
+        services = Services(load(given, folder), writer, wake, clock)
+        conversation = Conversation(services)
+        chat = factory(services, conversation)
+        app = build_app(
+            services,
+            Recorder(services, Journal(data / "journal")),
+            chat_health=lambda: {chat.platform: chat.health()},
+            more=getattr(chat, "add_routes", None),
+        )
+        listener = await stack.enter_async_context(serve(app, "127.0.0.1", 0, stop_seconds=2))
+        courier = Courier(services, {chat.platform: chat}, call_seconds=3)
+        for work in (Judge(services).run(), courier.run()):
+            await stack.enter_async_context(_in_background(work))
+        await chat.start()
+        stack.push_async_callback(chat.stop)
+        code = await open_claim_code(services)
+        assert code is not None
+        address = f"http://127.0.0.1:{listener.port}"
+        yield Bell(services, conversation, courier, chat, clock, address, code)
+
+
 @pytest.fixture
 def line(tmp_path: Path, clock: Clock) -> Line:
     """Starts everything: `line(database, chat_factory, NAME=value…)`; the values are settings."""
-
-    @asynccontextmanager
-    async def started(database: DatabaseURL, factory: ChatFactory, **settings: str) -> AsyncIterator[Bell]:
-        given = {
-            "DATA_DIR": str(tmp_path / "data"),
-            "BASE_URL": "https://bell.example",
-            "SECRET_KEY": "k" * 40,
-            "TRUSTED_PROXIES": "127.0.0.1",
-            **settings,
-        }
-        (tmp_path / "data").mkdir(exist_ok=True)
-        async with AsyncExitStack() as stack:
-            wake, writer = await _writer_for(database)
-            for part in (wake, writer):
-                await part.start()
-                stack.push_async_callback(part.stop)
-            services = Services(load(given, tmp_path), writer, wake, clock)
-            conversation = Conversation(services)
-            chat = factory(services, conversation)
-            app = build_app(
-                services,
-                Recorder(services, Journal(tmp_path / "data" / "journal")),
-                chat_health=lambda: {chat.platform: chat.health()},
-                more=getattr(chat, "add_routes", None),
-            )
-            listener = await stack.enter_async_context(serve(app, "127.0.0.1", 0, stop_seconds=2))
-            courier = Courier(services, {chat.platform: chat}, call_seconds=3)
-            for work in (Judge(services).run(), courier.run()):
-                await stack.enter_async_context(_in_background(work))
-            await chat.start()
-            stack.push_async_callback(chat.stop)
-            code = await open_claim_code(services)
-            assert code is not None
-            address = f"http://127.0.0.1:{listener.port}"
-            yield Bell(services, conversation, courier, chat, clock, address, code)
-
-    return started
+    return partial(running_line, tmp_path, clock)
 
 
 @asynccontextmanager
