@@ -3,21 +3,25 @@ import datetime as dt
 import itertools
 import json
 import random
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from models import Alert, Card, Hit, Link, Message, Person, Recipient
 from models.columns import to_micros
+from models.database import open_database, parse_database_url
 from models.writer import Statement, WriterDownError
 from tests import builders
 from tests.conftest import Clock
-from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court, check_sums, court
+from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court, check_sums, court, make_writer
 from tracker.hits import own_devices, past
 from tracker.hits.arming import arm
 from tracker.hits.judge import MOST_ASIDE, Judge
 from tracker.hits.rescore import rescore
 from tracker.hits.rules import RULES_VERSION
+from tracker.hits.shares import Shares
 
 
 @pytest.fixture
@@ -340,6 +344,35 @@ async def test_two_judges_at_once_judge_everything_once(room: Court):
     await check_sums()
 
 
+async def test_judges_of_several_processes_never_both_succeed_with_one_mail(postgres_url, clock: Clock):
+    url = parse_database_url(postgres_url)
+    async with open_database(url), court(url, clock) as room, AsyncExitStack() as stack:
+        mails = [await room.mail(links=("https://a.com", "https://b.com")) for _ in range(5)]
+        clock.advance(minutes=1)
+        generator = random.Random(5)
+        judges = []
+        for _ in range(3):
+            writer = make_writer(url)
+            await writer.start()
+            stack.push_async_callback(writer.stop)
+            judges.append(Judge(replace(room.services, writer=writer)))
+        for number in range(300):
+            mail = generator.choice(mails)
+            link = await (room.pixel(mail) if generator.random() < 0.6 else room.link(mail, 1 + number % 2))
+            at = clock() + dt.timedelta(seconds=number * 5)
+            await room.request(link, at=at, network=f"10.0.{number % 3}.0/24")
+
+        async def drain(judge: Judge) -> None:
+            while await judge.judge_once(limit=9):
+                await rescore(room.services, generator.choice(mails).id)
+
+        await asyncio.gather(*map(drain, judges))
+        assert await Hit.filter(judged_at=None).count() == 0
+        keys = {(alert.event_key, alert.event) for alert in await Alert.filter(state="waiting")}
+        assert len(keys) == await Hit.filter(verdict__in=["human", "proxied"]).count()
+        await check_sums()
+
+
 async def test_whatever_the_order_and_the_batches_judging_anew_changes_nothing(room: Court):
     generator = random.Random(11)
     agents = [CHROME, SAFARI, GMAIL, APPLE, None, "curl/8", "Strange/1"]
@@ -486,9 +519,6 @@ async def test_a_mail_deleted_while_it_is_judged_holds_up_nobody(room: Court, mo
 
 
 async def test_judges_of_one_database_share_its_mails(postgres_url, clock: Clock):
-    from models.database import open_database, parse_database_url
-    from tracker.hits.shares import Shares
-
     url = parse_database_url(postgres_url)
     async with open_database(url), court(url, clock) as room:
         shares = [Shares(room.services) for _ in range(3)]

@@ -27,7 +27,7 @@ from tracker.services import Services
 log = logging.getLogger(__name__)
 
 # Hits of one sitting: few enough that nobody waits long for the writer or the loop, enough to be fast.
-LIMIT = 250
+LIMIT = 150
 POLL_SECONDS = 2.0
 TRIES = 4
 MOST_BACK_OFF = 30.0
@@ -40,7 +40,7 @@ class Judge:
         self._services = services
         self._reader = Reader(services)
         self._shares = Shares(services)
-        self._set_aside: dict[int, float] = {}  # mails that could not be judged → when to try again
+        self._set_aside: dict[int, tuple[float, float]] = {}  # mail that failed → until when, seconds
 
     async def run(self) -> None:
         """Judges whatever comes, for ever. Ends only by cancellation; no fault stops it."""
@@ -91,9 +91,11 @@ class Judge:
         return await self._reader.unjudged(limit, mine, (*arguments, *aside))
 
     def _aside(self) -> list[int]:
+        """Mails that wait. Others are remembered a while: failing again, they wait longer."""
         now = time.monotonic()
-        self._set_aside = {mail: until for mail, until in self._set_aside.items() if until > now}
-        return sorted(self._set_aside)
+        forget = now - 2 * ASIDE_SECONDS
+        self._set_aside = {mail: one for mail, one in self._set_aside.items() if one[0] > forget}
+        return sorted(mail for mail, (until, _) in self._set_aside.items() if until > now)
 
     async def _judge_singly(self, docket: Docket) -> int:
         """Mail by mail, so that one that cannot be judged does not hold up the others."""
@@ -106,11 +108,13 @@ class Judge:
             except WriterDownError:
                 raise
             except Exception as error:
-                self._set_aside[mail.id] = time.monotonic() + ASIDE_SECONDS
+                _, waited = self._set_aside.get(mail.id, (0.0, 0.5))
+                pause = min(ASIDE_SECONDS, 2 * waited)  # short at first: it may be another judge's turn
+                self._set_aside[mail.id] = (time.monotonic() + pause, pause)
                 if len(self._set_aside) > MOST_ASIDE:  # not the mails are at fault
                     self._set_aside.clear()
                     raise
-                log.error("a mail's hits could not be judged and wait a minute", exc_info=error)
+                log.error("a mail's hits could not be judged and wait %.0f s", pause, exc_info=error)
         return len(docket.cases)
 
     async def _judge(self, docket: Docket) -> None:
