@@ -21,18 +21,19 @@ from tests import builders
 from tests.conftest import Clock
 from tracker.hits.journal import read_journal
 
+Running = tuple[asyncio.subprocess.Process, int]
 ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def tracker_process(
-    url: str, folder: Path, lean: bool = True
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+async def tracker_process(url: str, folder: Path, lean: bool = True) -> AsyncIterator[Running]:
     """A tracker of its own, and its port. It is gone at the end, by whatever means."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.processes.tracker_server", url, str(folder), "0", "lean" if lean else "ordinary",
-        stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-    )  # fmt: skip
+        sys.executable,
+        *("-m", "tests.processes.tracker_server", url, str(folder), "0", "lean" if lean else "ordinary"),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
     try:
         assert process.stdout is not None
         async with asyncio.timeout(30):
@@ -61,7 +62,8 @@ class Crowd:
                 try:
                     for _ in range(50 if keep else 1):
                         name = next(self._names)
-                        head = f"GET {random.choice(self.paths)} HTTP/1.1\r\nHost: x\r\nUser-Agent: {name}\r\n\r\n"
+                        path = random.choice(self.paths)
+                        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: {name}\r\n\r\n"
                         writer.write(head.encode())
                         answer = await reader.readuntil(b"\r\n\r\n")
                         assert answer[9:12] in (b"200", b"302"), answer
@@ -99,10 +101,9 @@ async def rounds(url: str, database: DatabaseURL, folder: Path, clock: Clock, co
         process.terminate()
         assert await process.wait() == 0
     assert len(crowd.answered) > 50 * count
-    stored = Counter(dict.fromkeys(crowd.answered, 1))
     agents = dict(await Agent.all().values_list("id", "text"))
     found = Counter(agents[number] for number in await Hit.all().values_list("agent_id", flat=True))
-    assert not stored - found
+    assert not set(crowd.answered) - set(found)
     assert max(found.values()) == 1
 
 

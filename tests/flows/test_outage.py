@@ -161,6 +161,7 @@ async def stopped(server: str, url: str, folder: Path, clock: Clock, seconds: fl
 async def test_postgres_stopped_for_three_seconds_is_not_noticed_by_readers(
     postgres_server: str, postgres_url: str, tmp_path: Path, clock: Clock
 ) -> None:
+    EXECUTOR_CACHE.clear()
     async with open_database(parse_database_url(postgres_url)):
         await stopped(postgres_server, postgres_url, tmp_path, clock, 3)
 
@@ -169,6 +170,7 @@ async def test_postgres_stopped_for_three_seconds_is_not_noticed_by_readers(
 async def test_postgres_stopped_for_thirty_seconds_is_not_noticed_by_readers(
     postgres_server: str, postgres_url: str, tmp_path: Path, clock: Clock
 ) -> None:
+    EXECUTOR_CACHE.clear()
     async with open_database(parse_database_url(postgres_url)):
         await stopped(postgres_server, postgres_url, tmp_path, clock, 30)
 

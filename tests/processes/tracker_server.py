@@ -1,4 +1,4 @@
-"""A tracker and nothing else, as a process of its own that tests kill: `python -m tests.processes.tracker_server`.
+"""A tracker and nothing else, as a process that tests kill: `python -m tests.processes.tracker_server`.
 
 Arguments: DATABASE_URL DATA_DIR PORT, then `lean` or `ordinary`. Prints "ready PORT" when it answers.
 """
@@ -42,7 +42,8 @@ async def run(database_url: str, data_dir: str, port: int, lean: bool) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with serve(build_app(services, recorder), "127.0.0.1", port, lean=lean) as listener:
-        print("ready", listener.port, flush=True)
+        sys.stdout.write(f"ready {listener.port}\n")
+        sys.stdout.flush()
         await stop.wait()
     await writer.stop()
     await wake.stop()

@@ -1,0 +1,154 @@
+"""A load generator for pixels that costs less than what it measures: raw sockets and one epoll loop.
+
+A process of its own, on a core of its own: `python -m benchmarks.load SPEC`, where SPEC is JSON with port, paths,
+connections, seconds, fresh (a new connection for each request) and rate (requests a second in an open loop;
+null: as fast as answers come). Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import socket
+import struct
+import sys
+import time
+
+AGENTS = [
+    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{n}.0.0.0 Safari/537.36"
+    for n in range(100, 140)
+] + ["Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"]
+_ABORT = struct.pack("ii", 1, 0)
+_END = b"\x00;"  # the last bytes of every GIF
+
+
+def requests(paths: list[str], fresh: bool) -> list[bytes]:
+    """Ready requests with changing paths and user agents."""
+    closing = "Connection: close\r\n" if fresh else ""
+    return [
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {random.choice(AGENTS)}\r\nAccept: */*\r\n{closing}\r\n".encode()
+        for path in random.choices(paths, k=4000)
+    ]
+
+
+class Load:
+    def __init__(self, spec: dict[str, object]) -> None:
+        self.port = int(str(spec["port"]))
+        self.fresh = bool(spec["fresh"])
+        self.requests = requests(list(spec["paths"]), self.fresh)  # type: ignore[call-overload]
+        self.epoll = select.epoll()
+        self.open: dict[int, tuple[socket.socket, float]] = {}
+        self.sent = self.done = self.failed = 0
+        self.latencies: list[float] = []
+
+    def connect(self) -> socket.socket:
+        one = socket.socket()
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one.connect(("127.0.0.1", self.port))
+        one.setblocking(False)
+        return one
+
+    def send(self, one: socket.socket, due: float) -> None:
+        self.open[one.fileno()] = (one, due)
+        one.send(self.requests[self.sent % len(self.requests)])
+        self.sent += 1
+
+    def begin(self, due: float) -> None:
+        one = self.connect()
+        self.epoll.register(one.fileno(), select.EPOLLIN)
+        self.send(one, due)
+
+    def end(self, number: int, one: socket.socket) -> None:
+        del self.open[number]
+        self.epoll.unregister(number)
+        # Without this tens of thousands of dead connections keep their ports for a minute.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        one.close()
+
+    def answered(self, number: int, now: float) -> socket.socket | None:
+        """Reads an answer; the socket when it is complete, None when it is not or was refused."""
+        one, due = self.open[number]
+        try:
+            data = one.recv(65536)
+        except BlockingIOError:
+            return None
+        except OSError:
+            data = b""
+        if not data:
+            self.failed += 1
+            self.end(number, one)
+            return None
+        if not data.endswith(_END):
+            return None  # the body follows
+        self.done += 1
+        self.latencies.append(now - due)
+        return one
+
+    def closed_loop(self, connections: int, seconds: float) -> float:
+        start = time.perf_counter()
+        for _ in range(connections):
+            self.begin(start)
+        until = start + seconds
+        now = start
+        while now < until and self.open:
+            for number, _ in self.epoll.poll(0.5):
+                one = self.answered(number, time.perf_counter())
+                if one is None:
+                    continue
+                if self.fresh:
+                    self.end(number, one)
+                    self.begin(time.perf_counter())
+                else:
+                    self.send(one, time.perf_counter())
+            now = time.perf_counter()
+        return now - start
+
+    def open_loop(self, rate: float, seconds: float) -> float:
+        """New connections at a steady rate whatever the answers do; latencies count from when each was due."""
+        start = time.perf_counter()
+        due, until = start, start + seconds
+        while due < until or (self.open and time.perf_counter() < until + 2):
+            now = time.perf_counter()
+            while due < until and due <= now:
+                self.begin(due)
+                due += 1 / rate
+            wait = max(0.0, due - time.perf_counter()) if due < until else 0.05
+            for number, _ in self.epoll.poll(wait):
+                one = self.answered(number, time.perf_counter())
+                if one is not None:
+                    self.end(number, one)
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    spec = json.loads(sys.argv[1])
+    if spec.get("core") is not None:
+        os.sched_setaffinity(0, {spec["core"]})
+    load = Load(spec)
+    if spec.get("rate"):
+        load.fresh = True
+        took = load.open_loop(spec["rate"], spec["seconds"])
+    else:
+        took = load.closed_loop(spec["connections"], spec["seconds"])
+    ordered = sorted(load.latencies) or [float("nan")]
+    marks = {
+        f"p{mark}": ordered[min(len(ordered) - 1, int(len(ordered) * mark / 100))] * 1000
+        for mark in (50, 95, 99, 99.9)
+    }
+    print(
+        json.dumps(
+            {
+                "done": load.done,
+                "failed": load.failed,
+                "rate": load.done / took,
+                **marks,
+                "max": ordered[-1] * 1000,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
