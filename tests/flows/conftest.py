@@ -103,7 +103,7 @@ async def _writer_for(url: DatabaseURL) -> tuple[Wake, Writer]:
 async def running_line(
     folder: Path, clock: Clock, database: DatabaseURL, factory: ChatFactory, **settings: str
 ) -> AsyncIterator[Bell]:
-    """Everything, started around the chat that `factory` makes; `database` is open, the values are settings."""
+    """Everything, started around the chat that `factory` makes; `database` is open."""
     data = folder / "data"
     given = {
         "DATA_DIR": str(data),
