@@ -41,7 +41,10 @@ _OVERTURN = (
     "WHERE id = ?"
 )
 _ORDINAL = "UPDATE hit SET ordinal = ? WHERE id = ?"
-_ALERT_ORDINAL = "UPDATE alert SET ordinal = ? WHERE event_key = ? AND event = 'open' AND state = 'waiting'"
+# COALESCE keeps SQLite from going through all waiting alerts by the index on state.
+_ALERT_ORDINAL = (
+    "UPDATE alert SET ordinal = ? WHERE event_key = ? AND event = 'open' AND COALESCE(state, '') = 'waiting'"
+)
 _CONFIRM = (
     "UPDATE hit SET confirmed_by = ? WHERE recipient_id = ? AND kind = 'open' AND at <= ? "
     "AND verdict IN ('privacy', 'unknown') AND confirmed_by IS NULL"
@@ -67,7 +70,7 @@ _ALERT = (
     "ordinal = excluded.ordinal, facts = excluded.facts, due_at = excluded.due_at "
     "WHERE alert.state = 'withdrawn'"
 )
-_WITHDRAW = "UPDATE alert SET state = 'withdrawn' WHERE event_key = ? AND state = 'waiting'"
+_WITHDRAW = "UPDATE alert SET state = 'withdrawn' WHERE event_key = ? AND COALESCE(state, '') = 'waiting'"
 _STILL_RIGHT = "UPDATE alert SET fix_text = NULL WHERE event_key = ? AND state IN ('sent', 'folded')"
 _CORRECT = "UPDATE alert SET fix_text = ? WHERE event_key = ? AND state IN ('sent', 'folded')"
 
