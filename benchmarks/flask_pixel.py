@@ -27,7 +27,8 @@ def connection():
         local.connection.execute("PRAGMA journal_mode=WAL")
         local.connection.execute("PRAGMA synchronous=FULL")
         local.connection.execute(
-            "CREATE TABLE IF NOT EXISTS hit (id INTEGER PRIMARY KEY, at TEXT, token TEXT, agent TEXT, address TEXT, metadata TEXT)"
+            "CREATE TABLE IF NOT EXISTS hit"
+            " (id INTEGER PRIMARY KEY, at TEXT, token TEXT, agent TEXT, address TEXT, metadata TEXT)"
         )
     return local.connection
 

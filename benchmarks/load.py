@@ -1,8 +1,8 @@
 """A load generator for pixels that costs less than what it measures: raw sockets and one epoll loop.
 
-A process of its own, on a core of its own: `python -m benchmarks.load SPEC`, where SPEC is JSON with port, paths,
-connections, seconds, fresh (a new connection for each request) and rate (requests a second in an open loop;
-null: as fast as answers come). Prints one JSON line.
+A process of its own, on a core of its own: `python -m benchmarks.load SPEC`, where SPEC is JSON with port,
+paths, connections, seconds, fresh (a new connection for each request) and rate (requests a second in an open
+loop; null: as fast as answers come). Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -17,27 +17,32 @@ import sys
 import time
 
 AGENTS = [
-    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{n}.0.0.0 Safari/537.36"
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    f"Chrome/{n}.0.0.0 Safari/537.36"
     for n in range(100, 140)
 ] + ["Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"]
 _ABORT = struct.pack("ii", 1, 0)
 _END = b"\x00;"  # the last bytes of every GIF
 
 
-def requests(paths: list[str], fresh: bool) -> list[bytes]:
-    """Ready requests with changing paths and user agents."""
+def requests(paths: list[str], fresh: bool, forwarded: bool = False) -> list[bytes]:
+    """Ready requests with changing paths and user agents; `forwarded`: also from changing networks."""
     closing = "Connection: close\r\n" if fresh else ""
-    return [
-        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {random.choice(AGENTS)}\r\nAccept: */*\r\n{closing}\r\n".encode()
-        for path in random.choices(paths, k=4000)
-    ]
+    ready = []
+    for number, path in enumerate(random.choices(paths, k=20_000)):
+        origin = f"X-Forwarded-For: 100.{number >> 8 & 255}.{number & 255}.7\r\n" if forwarded else ""
+        ready.append(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {random.choice(AGENTS)}\r\n"
+            f"Accept: */*\r\n{origin}{closing}\r\n".encode()
+        )
+    return ready
 
 
 class Load:
     def __init__(self, spec: dict[str, object]) -> None:
         self.port = int(str(spec["port"]))
         self.fresh = bool(spec["fresh"])
-        self.requests = requests(list(spec["paths"]), self.fresh)  # type: ignore[call-overload]
+        self.requests = requests(list(spec["paths"]), self.fresh, bool(spec.get("forwarded")))  # type: ignore[call-overload]
         self.epoll = select.epoll()
         self.open: dict[int, tuple[socket.socket, float]] = {}
         self.sent = self.done = self.failed = 0
@@ -106,7 +111,7 @@ class Load:
         return now - start
 
     def open_loop(self, rate: float, seconds: float) -> float:
-        """New connections at a steady rate whatever the answers do; latencies count from when each was due."""
+        """New connections at a steady rate, whatever the answers do; latencies count from the due time."""
         start = time.perf_counter()
         due, until = start, start + seconds
         while due < until or (self.open and time.perf_counter() < until + 2):

@@ -2,7 +2,7 @@
 
 One core for the server, the other for the load, 64 connections, no access log. Rounds alternate between the
 servers, so that what else the machine does hits all of them; printed are medians of the rates and of the
-ratios of each round, with the lowest and the highest. Run by `make bench`; alone: `python -m benchmarks.pixel`.
+ratios of each round, with the lowest and the highest. Part of `make bench`.
 """
 
 from __future__ import annotations
@@ -91,9 +91,14 @@ def load(
 ) -> dict[str, float]:
     """What benchmarks/load.py measured from the other core."""
     spec = {
-        "port": port, "paths": paths, "connections": CONNECTIONS, "seconds": seconds, "fresh": fresh, "rate": rate,
+        "port": port,
+        "paths": paths,
+        "connections": CONNECTIONS,
+        "seconds": seconds,
+        "fresh": fresh,
+        "rate": rate,
         "core": cores()[1],
-    }  # fmt: skip
+    }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load", json.dumps(spec)], cwd=ROOT, capture_output=True, check=True
     )
@@ -152,7 +157,8 @@ class Contest:
             ratios = sorted(one / two for one, two in zip(ours, other, strict=False))
             wanted = f"   goal {goal[fresh]}" if goal else ""
             print(
-                f"  {'new connections' if fresh else 'keep-alive':<16}{name:<14} {statistics.median(ours):7.0f}/s"
+                f"  {'new connections' if fresh else 'keep-alive':<16}"
+                f"{name:<14} {statistics.median(ours):7.0f}/s"
                 f"   {against:<14} {statistics.median(other):7.0f}/s"
                 f"   ratio {statistics.median(ratios):5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f}){wanted}"
             )
@@ -196,8 +202,8 @@ def postgres(folder: Path) -> Iterator[str]:
         async def table() -> None:
             connection = await asyncpg.connect(server.get_uri())
             await connection.execute(
-                "CREATE TABLE bench_hit (id bigserial PRIMARY KEY, uid text UNIQUE, at timestamptz, token text,"
-                " agent text, address text); CREATE INDEX ON bench_hit (token, at)"
+                "CREATE TABLE bench_hit (id bigserial PRIMARY KEY, uid text UNIQUE, at timestamptz,"
+                " token text, agent text, address text); CREATE INDEX ON bench_hit (token, at)"
             )
             await connection.close()
 
@@ -217,7 +223,7 @@ def flask_python(folder: Path) -> Path | None:
     try:
         venv.create(home, with_pip=True)
         subprocess.run(
-            [home / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "pytracking", "flask", "waitress"],
+            [home / "bin/pip", "install", "--quiet", "pytracking", "flask", "waitress"],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
     except (subprocess.SubprocessError, OSError):
@@ -242,9 +248,7 @@ def run(rounds: int = ROUNDS) -> None:
                     contest.one("insert", loops[0], fresh)
                     if contest.flask is not None:
                         contest.one("flask", "", fresh)
-    print(
-        f"\nPixels answered per second, {CONNECTIONS} connections, {MAILS} mails, SQLite FULL, {rounds} rounds"
-    )
+    print(f"\nPixels per second, {CONNECTIONS} connections, {MAILS} mails, SQLite FULL, {rounds} rounds")
     for loop in loops:
         contest.told(f"ours {loop}", f"bare {loop}", (1.0, 1.2))
     contest.told(f"ours {loops[-1]}", "nginx", (0.25, 0.5))

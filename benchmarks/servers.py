@@ -1,4 +1,4 @@
-"""The servers that are compared, each a process of its own: `python -m benchmarks.servers NAME PORT URL LOOP CORE`.
+"""The servers that are compared, each a process: `python -m benchmarks.servers NAME PORT URL LOOP CORE`.
 
 `ours` answers after the commit; `bare` is an aiohttp handler that stores nothing; `insert` awaits one INSERT
 for each request through an asyncpg pool, as a well-known mailer does.
