@@ -1,0 +1,33 @@
+"""`make bench`: every measurement in one run, or those named: `python -m benchmarks pixel latency`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+
+# In the order of printing; what each shows.
+MEASUREMENTS = {
+    "pixel": "answered pixels per second, each on disk first, beside other servers",
+    "latency": "how long a reader waits at 1,000 hits/s, beside a bare fsync",
+    "sustained": "a minute of everything at once on one core",
+    "judge": "what judging a hit costs",
+    "deliver": "from the open to the call of the chat's API",
+    "memory": "start-up time and idle memory",
+}
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(MEASUREMENTS)
+    unknown = [name for name in names if name not in MEASUREMENTS]
+    if unknown:
+        sys.exit(f"no measurement is called {', '.join(unknown)}; there are: {', '.join(MEASUREMENTS)}")
+    for name in names:
+        print(f"\n== {name}: {MEASUREMENTS[name]}", flush=True)
+        began = time.monotonic()
+        importlib.import_module(f"benchmarks.{name}").run()
+        print(f"  ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
