@@ -1,7 +1,7 @@
 # make run: a terminal chat in under two minutes on a machine with git, make and python3 (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: run test test-long check bench lock format
+.PHONY: run test test-long check bench pictures lock format
 .DEFAULT_GOAL := run
 
 .venv: requirements.txt
@@ -30,6 +30,10 @@ format: .venv
 
 bench: .venv
 	$(BIN)/python -m benchmarks
+
+# Needs a Chromium at /usr/bin/chromium.
+pictures: .venv
+	$(BIN)/python -m tests.pictures
 
 # One lock for running, testing and checking; uv is used for this target alone.
 lock:

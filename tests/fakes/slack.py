@@ -336,9 +336,9 @@ def _cut(request: web.Request) -> None:
 
 
 @asynccontextmanager
-async def running_slack() -> AsyncIterator[FakeSlack]:
+async def running_slack(slack: FakeSlack | None = None) -> AsyncIterator[FakeSlack]:
     """A fake Slack on a free port; at the end nothing may have broken Slack's limits."""
-    slack = FakeSlack()
+    slack = slack or FakeSlack()
     app = web.Application(client_max_size=16 * 1024 * 1024)
     app.router.add_route("*", "/api/{method}", slack.api)
     app.router.add_post("/upload/{name}", slack.upload)

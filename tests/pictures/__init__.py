@@ -1,0 +1,1 @@
+"""The README's pictures: a real conversation, drawn from the payloads that mailbell really sent."""

@@ -1,0 +1,49 @@
+"""`make pictures`: plays the conversation in both chats and draws the README's pictures anew."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from tests.pictures import slack_look, telegram_look
+from tests.pictures.camera import CHROMIUM, camera
+from tests.pictures.play import Played, on_slack, on_telegram, play
+from tests.pictures.sheet import FOLDER, sheet
+
+SHEET_WIDTH = 390 * 2 + 24 * 3
+PAGE_WIDTH = 720
+
+
+async def draw() -> list[Path]:
+    """Every picture; their files."""
+    slack, telegram = await play(on_slack), await play(on_telegram)
+    files = {name: FOLDER / f"{name}.png" for name in ("ring", "cards", "copy-page", "privacy-page")}
+    async with camera() as one:
+        for name in ("ring", "cards"):
+            await one.take(_both(slack, telegram, name), files[name], SHEET_WIDTH)
+        await one.take(slack.copy_page, files["copy-page"], PAGE_WIDTH)
+        await one.take(slack.privacy_page, files["privacy-page"], PAGE_WIDTH)
+    return list(files.values())
+
+
+def _both(slack: Played, telegram: Played, part: str) -> str:
+    return sheet(
+        slack_look.conversation(slack.tape.parts[part], slack.tape),
+        telegram_look.conversation(telegram.tape.parts[part], telegram.tape),
+    )
+
+
+def main() -> int:
+    if not Path(CHROMIUM).exists():
+        click.echo(f"The pictures are drawn by a browser, and there is none at {CHROMIUM}.", err=True)
+        return 1
+    for file in asyncio.run(draw()):
+        click.echo(f"{file.name}: {file.stat().st_size // 1000} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
