@@ -108,7 +108,8 @@ class ConsoleChat:
         return sent
 
     async def edit(self, place: Place, remote_id: str, reply: Reply) -> None:  # noqa: ARG002, a terminal scrolls
-        await self._tell("card_edit", reply)
+        if not reply.data.get("forgotten"):  # nor takes back what it printed
+            await self._tell("card_edit", reply)
 
     async def _tell(self, kind: str, reply: Reply) -> None:
         """Prints what nobody asked for. An unread stdout is a chat that is away: the outbox keeps it."""

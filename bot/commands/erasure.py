@@ -13,6 +13,11 @@ from tracker.mail.draft import read_address
 from tracker.mail.forget import forget_link, forget_message
 
 _SURE = "yes"
+_REPLACED = (
+    "My cards, rings and answers about it are being replaced in the chats. Lists, exports and what you "
+    "typed yourself stay until you delete them."
+)
+_TAKEN_BACK = "My rings about it are being replaced in the chats."
 _BY_ID = re.compile(r"link:(\d{1,18})")
 _TRACKED = re.compile(r"/(?:c/|o/)([\w-]{22})(?:\.gif)?$")
 
@@ -83,8 +88,8 @@ async def _forget_mail(request: Request, message: Message) -> Reply:
     if gone is None:
         raise CommandError(f"{message.code} is gone already")
     return Reply(
-        title=f"{quoted(gone.subject)} ({gone.code}) is forgotten, with {plural(gone.hits, 'event')}.",
-        lines=("What I wrote about it in this chat stays until you delete it.",),
+        title=f"{gone.code} is forgotten, with {plural(gone.hits, 'event')}.",
+        lines=(_REPLACED,),
         data={"message": gone.code},
     )
 
@@ -104,7 +109,7 @@ async def _forget_link(request: Request, link: Link) -> Reply:
         raise CommandError("that link is gone already")
     return Reply(
         title=f"I forgot {plural(gone.hits, 'event')} of {_name(link)}; nothing more is recorded of it.",
-        lines=("It goes on working in the mail.",),
+        lines=("It goes on working in the mail.", _TAKEN_BACK),
         data={"message": gone.code},
     )
 

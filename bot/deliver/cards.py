@@ -21,6 +21,7 @@ from bot.words import zone_of
 from models import Card
 from models.database import atomically
 from tracker.insights.snapshot import snapshot
+from tracker.mail.traces import leave_late_trace
 from tracker.services import Services
 
 EDIT_EVERY = dt.timedelta(seconds=1)
@@ -140,11 +141,16 @@ class Cards:
         """Stores what is shown; up to date only if nothing changed since it was rendered.
 
         The update comes first: it waits for whoever is just changing the mail, and makes them wait for us.
+        A mail that was forgotten meanwhile must not stay in the chat.
         """
 
         async def work() -> None:
             row = Card.filter(id=one.id)
-            await row.update(remote_id=remote_id, shown=seen, dirty_at=None, posted_at=posted_at)
+            if not await row.update(remote_id=remote_id, shown=seen, dirty_at=None, posted_at=posted_at):
+                if remote_id is not None:
+                    now = self.services.now()
+                    await leave_late_trace(self.target.account_id, self.target.id, remote_id, one.id, now)
+                return
             reply = await self._render(one.message_id)
             if reply is not None and fingerprint(reply) != seen:
                 await row.update(dirty_at=self.services.now())

@@ -21,6 +21,7 @@ from tracker.services import Services
 
 BATCH = 200
 FOLD_BATCH = 2000  # a flood is folded in big pieces, so that the same thing again and again is one line
+FIX_BATCH = 20  # corrections of one turn: rings come before the others
 MARK_BATCH = 500  # rows of one transaction: hits wait for the same writer
 
 
@@ -60,6 +61,11 @@ class Waiting:
     remote_id: str | None
     fix_text: str | None
     state: str
+
+    @property
+    def is_trace(self) -> bool:
+        """Whether what this was about is forgotten (tracker/mail/traces.py); notices are never corrected."""
+        return self.ring.event == "notice" and bool(self.fix_text or self.ring.fixed)
 
 
 # COALESCE keeps the planner from walking everything that was ever sent (33 ms at 300,000 rows): the few
@@ -162,9 +168,9 @@ async def waiting_alerts(services: Services, destination_id: int) -> list[Waitin
 
 
 async def alerts_to_fix(services: Services, destination_id: int) -> list[Waiting]:
-    """Alerts that rang and were judged anew since."""
+    """Some of the alerts that rang and were judged anew, or forgotten, since."""
     condition = "a.fix_text IS NOT NULL AND a.state IN ('sent', 'folded') ORDER BY a.id LIMIT ?"
-    return await _alerts(services, condition, destination_id, BATCH)
+    return await _alerts(services, condition, destination_id, FIX_BATCH)
 
 
 async def alerts_of_digest(services: Services, destination_id: int, remote_id: str) -> list[Waiting]:

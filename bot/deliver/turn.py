@@ -22,7 +22,7 @@ from bot.deliver.line import Line, UnexpectedError
 from bot.deliver.outbox import Target, Waiting
 from bot.deliver.rules import Action, Recent, back_off, decide
 from bot.deliver.storing import insist
-from bot.render import correction, digests, plain, ring
+from bot.render import correction, digests, forgotten, plain, ring
 from models.writer import Statement
 from tracker.services import Services
 
@@ -162,16 +162,17 @@ class Turn:
     async def _correct(self, alert: Waiting) -> None:
         """Replaces what rang wrongly; what cannot be edited is answered, what is gone is left."""
         assert alert.fix_text is not None
-        said = correction(alert.ring, alert.fix_text)
+        said = forgotten(alert.fix_text) if alert.is_trace else correction(alert.ring, alert.fix_text)
         if alert.remote_id is None:
             return
         try:
-            shown = await self._digest_anew(alert) if alert.state == "folded" else said
-            await self.line.edit(alert.remote_id, shown)
+            shown = await self._digest_anew(alert) if alert.state == "folded" else None
+            await self.line.edit(alert.remote_id, shown or said)
         except LostError:
             return
         except RefusedError:
-            await self._say_correction(said, alert)
+            if not alert.is_trace:  # its news would be that something was forgotten
+                await self._say_correction(said, alert)
         except UnexpectedError:
             if alert.attempts < MOST_SURPRISES:
                 raise
@@ -184,10 +185,12 @@ class Turn:
         except (RefusedError, LostError):
             log.warning("a correction was refused by %s", self.target.place.platform)
 
-    async def _digest_anew(self, alert: Waiting) -> Reply:
-        """The digest that named `alert`, with the corrections so far."""
+    async def _digest_anew(self, alert: Waiting) -> Reply | None:
+        """The digest that named `alert`, with the corrections so far; None when nothing is left of it."""
         assert alert.remote_id is not None
         named = await outbox.alerts_of_digest(self.services, self.target.id, alert.remote_id)
+        if all(one.is_trace for one in named):
+            return None
         rings = [
             replace(one.ring, facts={**one.ring.facts, "fixed": one.fix_text}) if one.fix_text else one.ring
             for one in named

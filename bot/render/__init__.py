@@ -6,7 +6,7 @@ that fetches one makes a false hit.
 
 from bot.render.cards import card, fingerprint
 from bot.render.digests import DIGEST_LIMIT, Part, digests
-from bot.render.rings import Ring, correction, plain, ring, sentence, withdrawal
+from bot.render.rings import Ring, correction, forgotten, plain, ring, sentence, withdrawal
 
 __all__ = [
     "DIGEST_LIMIT",
@@ -16,6 +16,7 @@ __all__ = [
     "correction",
     "digests",
     "fingerprint",
+    "forgotten",
     "plain",
     "ring",
     "sentence",

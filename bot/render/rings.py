@@ -68,6 +68,11 @@ def correction(one: Ring, text: str) -> Reply:
     )
 
 
+def forgotten(text: str) -> Reply:
+    """What replaces a message about something that is forgotten: no buttons, nothing of what it was."""
+    return Reply(title=one_line(text, 300), kind=Kind.ALERT, data={"event": "notice", "forgotten": True})
+
+
 def withdrawal(one: Ring) -> str:
     """The correction of a ring that was judged anew while it was on its way."""
     return f"Correction: {sentence(one)} does not count any more; it was judged anew."

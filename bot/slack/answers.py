@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from bot.answered import remember_answer
 from bot.chat import Button, ChatError, Kind, NoAnswerError, Place, Reply, Sent, TryLaterError
 from bot.forms import form_of
 from bot.slack.blocks import message
@@ -64,7 +65,7 @@ class Answers:
         """In the private chat. A command typed in a chat with somebody else is told where to look."""
         place = said.incoming.place
         try:
-            sent = await patiently(lambda: self._send(place, reply))
+            sent = await self._post(place, reply)
         except ChatError:
             if said.response_url is None:
                 raise
@@ -80,7 +81,7 @@ class Answers:
         shown = replace(reply, file=None)
         private = replace(place, chat_id=user, private=True, title="")
         if reply.file is not None:
-            await patiently(lambda: self._send(private, reply))
+            await self._post(private, reply)
             shown = ELSEWHERE
         try:
             if said.response_url is not None:
@@ -91,7 +92,12 @@ class Answers:
                 )
         except ChatError as error:
             log.info("Slack: answering in the channel failed (%s), answering privately", error)
-            await patiently(lambda: self._send(private, shown))
+            await self._post(private, shown)
+
+    async def _post(self, place: Place, reply: Reply) -> Sent:
+        sent = await patiently(lambda: self._send(place, reply))
+        await remember_answer(place, reply, sent)
+        return sent
 
     async def _respond(self, url: str, reply: Reply) -> None:
         await patiently(lambda: self._client.respond(url, message(reply)))

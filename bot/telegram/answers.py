@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from bot.answered import remember_answer
 from bot.chat import ChatError, GoneError, Kind, NoAnswerError, Place, Reply, Sent, TryLaterError
 from bot.telegram.incoming import PLATFORM, Said
 from bot.telegram.text import one_line, units
@@ -103,7 +104,7 @@ class Answers:
 
     async def _say(self, place: Place, reply: Reply, under: str | None) -> None:
         for step in self._channel.steps(place, reply, under):
-            await _patiently(step)
+            await remember_answer(place, reply, await _patiently(step))
 
 
 def _is_brief(reply: Reply) -> bool:

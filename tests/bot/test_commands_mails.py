@@ -198,7 +198,8 @@ async def test_forget_asks_first_and_then_erases_the_mail(alice: Person, clock: 
     assert "1 event" in asked.text
     assert await Message.exists()
     done = await alice.presses(actions(asked)[0])
-    assert "forgotten" in done.title
+    assert done.title == f"{mail.code} is forgotten, with 1 event."
+    assert "being replaced" in done.text
     assert not await Message.exists()
     assert not await Hit.exists()
     again = await alice.presses(actions(asked)[0])

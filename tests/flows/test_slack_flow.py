@@ -19,6 +19,7 @@ from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack, Post, running_sla
 from tests.fakes.slack_faults import Fault
 from tests.fakes.slack_people import SIGNING_SECRET, Deliverer, Person
 from tests.flows.conftest import READERS, Bell, Line
+from tracker.mail.traces import FORGOTTEN
 
 MAIL = "ana@acme.com Q3 proposal https://acme.com/deck"
 NETWORKS = tuple(READERS)
@@ -172,6 +173,38 @@ async def test_a_muted_mail_is_silent_and_goes_on_counting(world: World) -> None
     await world.card_says("opened ×3")
     assert len(world.rings()) == 1
     assert await Alert.filter(state="silenced").count() == 2
+
+
+async def test_a_forgotten_mail_is_replaced_wherever_it_stands_in_the_chat(world: World) -> None:
+    kept = await world.track("dan@other.example Second")
+    answer = await world.track("eve@secret.example Merger https://secret.example/terms")
+    tracked = answer.copyable
+    for number, network in enumerate(NETWORKS, 1):
+        await world.bell.read(tracked[0], network)
+        await world.ring(number)
+        world.bell.pass_time(minutes=5)
+    await world.card_says("opened ×3")
+    message = await Message.get(subject="Merger")
+    await world.alice.ask(f"show {message.code}")
+    asked = await world.alice.ask(f"forget {message.code}")
+    while f"{asked.channel}:{asked.ts}" not in str((await Message.get(id=message.id)).details):
+        await asyncio.sleep(0.02)
+    since = len(world.alice.sees())
+    await world.alice.press(asked, "Forget it")
+    done = await world.alice.answer(since)
+    assert f"{message.code} is forgotten, with 3 events" in done.text
+    gone = ("Merger", "secret.example", *tracked)
+
+    def transcript() -> str:
+        return str([post.payload for post in world.alice.sees()])
+
+    await world.slack.until(lambda: not any(word in transcript() for word in gone))
+    replaced = [post for post in world.alice.sees() if FORGOTTEN in post.text]
+    assert len(replaced) == 7  # the answer, the card, three rings, the details, the question
+    assert not any(post.buttons for post in replaced)
+    assert not done.buttons
+    assert kept in world.alice.sees()
+    assert "dan@other.example" in transcript()
 
 
 async def test_a_stranger_gets_one_polite_line_and_changes_nothing(world: World) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
+from bot.deliver import pending
 from bot.telegram import TelegramChat, transport
 from models import Account, Alert, Card, Destination, Hit, Message
 from models.database import DatabaseURL, open_database, parse_database_url
@@ -18,6 +19,7 @@ from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.fakes.telegram_faults import Fault
 from tests.fakes.telegram_people import Chat, Person, Shown
 from tests.flows.conftest import READERS, Bell, Line
+from tracker.mail.traces import FORGOTTEN
 
 MAIL = "ana@acme.com Q3 proposal https://acme.com/deck"
 NETWORKS = tuple(READERS)
@@ -424,6 +426,35 @@ async def test_a_group_that_became_a_supergroup_goes_on_ringing(polling_world: W
             world.bell.pass_time(seconds=2)
             await asyncio.sleep(0.1)
     assert (await Destination.get(title="Sales")).chat_id == "-1007"
+
+
+async def test_a_forgotten_mail_is_replaced_wherever_it_stands_in_the_chat(world: World) -> None:
+    kept = await world.track("/track dan@other.example Second")
+    answer = await world.track("/track eve@secret.example Merger https://secret.example/terms")
+    await world.opened(tracked(answer)[0], *NETWORKS)
+    await world.ring(3)
+    await world.card_says("opened ×3")
+    code = (await Message.get(subject="Merger")).code
+    details = await world.ask(f"/show {code}")
+    asked = await world.ask(f"/forget {code}")
+    assert "Merger" in details.text
+    assert "Merger" in asked.text
+    await world.telegram.press(ALICE, asked, "Forget it")
+    done = await world.telegram.message(ALICE, f"{code} is forgotten, with 3 events")
+
+    def transcript() -> str:
+        return str([(one.text, one.entities, one.markup) for one in world.telegram.shown(ALICE)])
+
+    gone = ("Merger", "secret.example", *tracked(answer))
+    await world.telegram.wait_for(lambda: not any(word in transcript() for word in gone))
+    replaced = [one for one in world.telegram.shown(ALICE) if one.text == FORGOTTEN]
+    assert len(replaced) == 7  # the answer, the card, three rings, the details, the question
+    assert not any(one.buttons for one in replaced)
+    assert not done.buttons
+    assert kept in world.telegram.shown(ALICE)
+    assert "dan@other.example" in transcript()
+    while await pending(world.bell.services):
+        await asyncio.sleep(0.02)
 
 
 async def test_nothing_is_left_over_in_the_outbox(world: World) -> None:

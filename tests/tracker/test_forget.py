@@ -12,6 +12,7 @@ from tracker.hits.judge import Judge
 from tracker.mail import forget
 from tracker.mail.compose import parse_draft, track
 from tracker.mail.forget import Forgotten, forget_link, forget_message
+from tracker.mail.traces import FORGOTTEN
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _uids = (f"{number:032x}" for number in itertools.count(1))
@@ -42,20 +43,74 @@ async def a_mail(running, account, line: str):
 async def test_forgetting_a_mail_leaves_nothing_of_it_and_all_of_the_others(running, clock, monkeypatch):
     monkeypatch.setattr(forget, "BATCH", 2)
     alice = await builders.account("alice", clock())
-    chat = await builders.destination(alice, "telegram", "7")
+    await builders.destination(alice, "telegram", "7")
     mail, links = await a_mail(running, alice, "ana@acme.com dan@acme.com Q3 https://acme.com/deck")
     kept, others = await a_mail(running, alice, "ana@acme.com other https://acme.com/deck")
     await arrive(running, clock, *links, *others, *links, *links)
-    await Card.filter(message=mail).update(remote_id="77")
     assert await Alert.filter(message=mail).count() > 0
-    assert await forget_message(running, alice, mail.code) == Forgotten(
-        mail.code, "Q3", 6, ((chat.id, "77"),)
-    )
+    assert await forget_message(running, alice, mail.code) == Forgotten(mail.code, "Q3", 6)
     for table in (Message, Recipient, Link, Hit, Card, Alert):
         column = "id" if table is Message else "message_id"
         assert await table.filter(**{column: mail.id}).count() == 0, table
         assert await table.filter(**{column: kept.id}).count() > 0, table
     assert [person.address for person in await Person.all()] == ["ana@acme.com"]
+
+
+async def test_what_stands_in_chats_is_to_be_replaced_and_nothing_else_of_it_is_kept(running, clock):
+    alice = await builders.account("alice", clock())
+    home = await builders.destination(alice, "telegram", "7")
+    mail, links = await a_mail(running, alice, "ana@acme.com Q3 https://acme.com/deck")
+    kept, others = await a_mail(running, alice, "ana@acme.com other")
+    await arrive(running, clock, *[links[0]] * 6, *others)
+    await Card.filter(message=mail).update(remote_id="c1", posted_at=clock())
+    sent, silenced, dropped, *folded, waiting = await Alert.filter(message=mail).order_by("id")
+    await Alert.filter(id=sent.id).update(state="sent", remote_id="r1", sent_at=clock())
+    await Alert.filter(id=silenced.id).update(state="silenced")
+    await Alert.filter(id=dropped.id).update(state="dropped")
+    await Alert.filter(id__in=[one.id for one in folded]).update(state="folded", remote_id="d1")
+    await forget_message(running, alice, mail.code)
+    traces = await Alert.filter(message_id=None).order_by("id")
+    assert [(one.state, one.remote_id) for one in traces] == [
+        ("sent", "r1"),
+        ("folded", "d1"),
+        ("withdrawn", None),  # it may be on its way
+        ("sent", "c1"),
+    ]
+    assert {one.fix_text for one in traces} == {FORGOTTEN}
+    assert {(one.event, one.facts, one.recipient_id, one.link_id) for one in traces} == {
+        ("notice", None, None, None)
+    }
+    assert {one.destination_id for one in traces} == {home.id}
+    assert not {one.event_key for one in traces} & {one.event_key for one in (sent, *folded, waiting)}
+    assert await Alert.all().count() == 5
+    assert (await Alert.get(message=kept)).state == "waiting"
+
+
+async def test_a_hit_that_rang_twice_leaves_two_traces(running, clock):
+    alice = await builders.account("alice", clock())
+    await builders.destination(alice, "telegram", "7")
+    mail, links = await a_mail(running, alice, "ana@acme.com Q3")
+    await arrive(running, clock, links[0])
+    opened = await Alert.get()
+    await Alert.filter(id=opened.id).update(state="sent", remote_id="r1")
+    opened.id, opened._saved_in_db = None, False
+    opened.event, opened.state, opened.remote_id = "hot", "sent", "r2"
+    await opened.save()
+    await forget_message(running, alice, mail.code)
+    assert await Alert.filter(event="notice", fix_text=FORGOTTEN).count() == 2
+
+
+async def test_forgetting_the_pixel_takes_back_opens_and_no_clicks(running, clock):
+    alice = await builders.account("alice", clock())
+    await builders.destination(alice, "telegram", "7")
+    _, (pixel, deck) = await a_mail(running, alice, "ana@acme.com Q3 https://acme.com/deck")
+    await arrive(running, clock, pixel, deck, pixel)
+    await Alert.filter(event="open").update(state="sent", remote_id="r1")
+    await forget_link(running, alice, pixel)
+    assert [(one.event, one.state, one.fix_text) for one in await Alert.all().order_by("id")] == [
+        ("notice", "sent", FORGOTTEN),
+        ("click", "waiting", None),
+    ]
 
 
 async def test_nobody_forgets_what_is_not_theirs(running, clock):

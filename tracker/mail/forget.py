@@ -1,11 +1,13 @@
 """Erases a mail, or what is known of one link, at its owner's word.
 
-Called by the command `forget`. Rows go in short batches, so that hits go on being recorded meanwhile. Always
-scoped by the account: somebody else's mail is the same as none.
+Called by the command `forget`. Rows go in short batches, so that hits go on being recorded meanwhile. What
+stands in chats about it is replaced there (tracker/mail/traces.py). Always scoped by the account: somebody
+else's mail is the same as none.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +19,11 @@ from models.database import atomically
 from models.wake import OUTBOX
 from tracker.hits.rescore import rescore
 from tracker.insights.lists import find_message
+from tracker.mail.traces import leave_alert_traces, leave_answer_traces, leave_card_traces
 from tracker.services import Services
 
 BATCH = 1000  # rows of one transaction
+_NEVER_SHOWN = ("silenced", "dropped")  # alerts of which no chat holds anything
 _NOTHING: dict[str, Any] = {
     **dict.fromkeys(("opens", "clicks", "total_opens", "total_clicks"), 0),
     **dict.fromkeys(("first_open_at", "last_open_at", "first_click_at", "last_click_at")),
@@ -28,19 +32,14 @@ _NOTHING: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What went. `cards` are the messages that still stand in chats: destination's row id and remote id."""
+    """What went."""
 
     code: str
     subject: str
     hits: int
-    cards: tuple[tuple[int, str], ...] = ()
 
 
-async def forget_message(
-    services: Services,  # noqa: ARG001, called as forget_link is
-    account: Account,
-    code: str,
-) -> Forgotten | None:
+async def forget_message(services: Services, account: Account, code: str) -> Forgotten | None:
     """Deletes the mail with its recipients, links, hits, cards and alerts; None if the account has none such.
 
     Its links lead nowhere from then on. People it alone went to, and nothing was set for, are deleted too.
@@ -50,20 +49,22 @@ async def forget_message(
         return None
     await Link.filter(message_id=message.id).update(recording=False)
     hits = await _delete_in_batches(Hit, message_id=message.id)
-    await _delete_in_batches(Alert, message_id=message.id)
+    await _delete_in_batches(Alert, message_id=message.id, state__in=_NEVER_SHOWN)
 
-    async def work() -> list[tuple[int, str]]:
-        posted = await Card.filter(message_id=message.id, remote_id__isnull=False).values_list(
-            "destination_id", "remote_id"
-        )
+    async def work() -> None:
+        now = services.now()
+        await leave_alert_traces(now, message_id=message.id)
+        await leave_card_traces(await Card.filter(message_id=message.id), account.id, now)
+        await leave_answer_traces(await Message.get(id=message.id), now)
         people = await Recipient.filter(message_id=message.id).values_list("person_id", flat=True)
         for table in (Hit, Alert, Card, Link, Recipient):
             await table.filter(message_id=message.id).delete()
         await Message.filter(id=message.id).delete()
         await _delete_unused_people([int(str(person)) for person in people if person is not None])
-        return [(int(str(destination)), str(remote)) for destination, remote in posted]
 
-    return Forgotten(message.code, message.subject, hits, tuple(await atomically(work)))
+    await atomically(work)
+    services.wake.ring(OUTBOX)
+    return Forgotten(message.code, message.subject, hits)
 
 
 async def forget_link(services: Services, account: Account, link: Link) -> Forgotten | None:
@@ -76,25 +77,40 @@ async def forget_link(services: Services, account: Account, link: Link) -> Forgo
         return None
     await Link.filter(id=link.id).update(recording=False)
     hits = await _delete_in_batches(Hit, link_id=link.id)
-    await _delete_in_batches(Alert, link_id=link.id)
-    await atomically(lambda: _uncount(message, link))
+    await _delete_in_batches(Alert, **_alerts_of(link), state__in=_NEVER_SHOWN)
+    await atomically(lambda: _uncount(services.now(), message, link))
     await rescore(services, message.id)
     await Card.filter(message_id=message.id).update(dirty_at=services.now())
     services.wake.ring(OUTBOX)
     return Forgotten(message.code, link.label or message.subject, hits)
 
 
-async def _uncount(message: Message, link: Link) -> None:
-    """Sets every counter to naught that the deleted hits were in; judging the others anew counts them again.
+async def _uncount(now: dt.datetime, message: Message, link: Link) -> None:
+    """Takes back what was told of the deleted hits, and sets every counter to naught that they were in.
 
-    The new revision makes a judge that is at work on this mail read it afresh.
+    Judging the others anew counts them again. The new revision makes a judge that is at work on this mail
+    read it afresh.
     """
+    await leave_alert_traces(now, **_alerts_of(link))
+    await Alert.filter(**_alerts_of(link)).delete()
     await Link.filter(id=link.id).update(hits=0, counted=0)
     await Message.filter(id=message.id).update(revision=F("revision") + 1, last_event_at=None, **_NOTHING)
     await Recipient.filter(message_id=message.id).update(loaded_at=None, **_NOTHING)
 
 
-async def _delete_in_batches(table: type[Model], **where: int) -> int:
+def _alerts_of(link: Link) -> dict[str, Any]:
+    """Alerts of opens name mail and recipient only; a recipient's copy has one pixel."""
+    if link.kind == "click":
+        return {"link_id": link.id}
+    return {
+        "message_id": link.message_id,
+        "recipient_id": link.recipient_id,
+        "link_id": None,
+        "event__in": ("open", "hot", "revived"),
+    }
+
+
+async def _delete_in_batches(table: type[Model], **where: Any) -> int:
     """Deletes all rows that fit, in transactions of BATCH rows; how many there were."""
     total = 0
     while True:
