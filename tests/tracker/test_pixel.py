@@ -162,6 +162,24 @@ async def test_a_head_that_arrives_in_pieces_is_answered(tracker: Tracker, path:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"Content-Length: 1000\r\n\r\nand the rest never comes",
+        b"Content-Length: 900000\r\n\r\n" + b"x" * 900_000,
+        b"Content-Length: 5\r\nContent-Encoding: gzip\r\n\r\nhello",
+        b"Content-Length: 3\r\nContent-Type: multipart/form-data\r\n\r\nabc",
+    ],
+)
+async def test_nothing_behind_the_head_keeps_a_pixel_from_its_answer(
+    tracker: Tracker, path: str, behind: bytes
+) -> None:
+    answer = await raw(tracker, f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode() + behind)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(GIF)
+    assert await Hit.all().count() == 1
+
+
 async def test_a_connection_closes_when_the_client_wants_it(tracker: Tracker, path: str) -> None:
     answer = await raw(
         tracker, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode(), until=9

@@ -110,6 +110,7 @@ async def test_what_is_no_address_says_what_to_type_and_reflects_nothing(site, m
         (b"who=%00%ed%a0%80@a.com", FORM),
         (b"{}", {"Content-Type": "application/json"}),
         (b"--x\r\n", {"Content-Type": "multipart/form-data; boundary=x"}),
+        (b"who=ana@acme.com", {**FORM, "Content-Encoding": "gzip"}),
         (b"", {}),
     ],
 )

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import AsyncIterator, Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from tracker.hits.record import Recorder
@@ -27,16 +27,21 @@ _PAGES = ("tracker.web.copy_page", "tracker.web.privacy")
 
 @web.middleware
 async def _careful(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Counts requests under way, and cuts a body that does not arrive: the framework waits for ever."""
+    """Counts requests under way, and cuts a body that does not arrive: the framework waits for ever.
+
+    Only a POST has a body that anybody here wants: a pixel is answered whatever comes behind its head.
+    """
     under_way = request.app[UNDER_WAY]
     under_way.count += 1
     try:
-        if request.can_read_body and not request.content_type.startswith("multipart/"):
+        if request.method == hdrs.METH_POST and request.can_read_body:
             try:
                 async with asyncio.timeout(BODY_SECONDS):
                     await request.read()  # kept: handlers read it again from memory
             except TimeoutError:
                 return web.Response(status=408, text="The request took too long to arrive.\n")
+            except web.RequestPayloadError:  # broken chunks, or a compression that it does not have
+                return web.Response(status=400, text="The request cannot be read.\n")
         return await handler(request)
     finally:
         under_way.count -= 1

@@ -22,12 +22,20 @@ STOP_SECONDS = 8.0  # platforms kill after 10 to 30
 BACKLOG = 1024
 
 
+_THEIR_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+
+
 class _OwnFaults(logging.Filter):
-    """Lets pass what went wrong here, not what strangers send: their garbage would flood the log."""
+    """Lets pass what went wrong here, not what strangers send: their garbage would flood the log.
+
+    And without the client's address, which the framework puts first.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("Error handling request from"):
+            record.msg, record.args = "Error handling a request", ()
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError)
+        return not isinstance(error, _THEIR_FAULTS)
 
 
 _log = logging.getLogger("tracker.web.http")
