@@ -10,8 +10,10 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,6 +100,11 @@ class Settings(BaseModel):
         parts = urlsplit(value)
         if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query):
             raise ValueError("write https://HOST, without a query")
+        # It stands in every mail: what a browser or an HTML attribute reads in another way must not be in it.
+        if re.search(r"""[\s\x00-\x1f\x7f"'<>\\^`{|}#@]""", value):
+            raise ValueError("write https://HOST, with nothing but letters, digits, - . : and /")
+        if parts.port == 0:  # asking for it raises ValueError for what is no port
+            raise ValueError("write a port that can be reached")
         return value.rstrip("/")
 
     @field_validator("trusted_proxies")
@@ -161,22 +168,34 @@ class Settings(BaseModel):
         if self.secret_key is not None:
             return self.secret_key.get_secret_value()
         path = self.data_dir / "secret_key"
-        try:
-            return path.read_text().strip()
-        except FileNotFoundError:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(secrets.token_hex(32))
-            except FileExistsError:
-                pass  # another process of this instance was first
-            return path.read_text().strip()
+        with suppress(FileNotFoundError):
+            if found := path.read_text().strip():
+                return found
+            path.unlink(missing_ok=True)  # an empty key would sign for everybody
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        _make_key(path)
+        return path.read_text().strip()
 
     @property
     def has_chats(self) -> bool:
         """Whether a Slack or Telegram token is set."""
         return self.slack_bot_token is not None or self.telegram_bot_token is not None
+
+
+def _make_key(path: Path) -> None:
+    """Writes a new key to `path`, whole or not at all, unless another process of this instance was first."""
+    unready = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(unready, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        path.hardlink_to(unready)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        unready.rename(path)
+    unready.unlink(missing_ok=True)
 
 
 def _is_loopback(url: str) -> bool:
@@ -205,8 +224,14 @@ def load(environment: Mapping[str, str], directory: Path = Path()) -> Settings:
 def _gather(environment: Mapping[str, str], directory: Path) -> tuple[dict[str, str], list[str]]:
     """What is given for each setting, by its name in lower case, and what is wrong with the giving."""
     known = {name.upper() for name in Settings.model_fields}
-    in_file = {k: v or "" for k, v in dotenv_values(directory / ".env", interpolate=False).items()}
     wrong: list[str] = []
+    in_file: dict[str, str] = {}
+    try:
+        in_file = {k: v or "" for k, v in dotenv_values(directory / ".env", interpolate=False).items()}
+    except UnicodeDecodeError:
+        wrong.append(".ENV: .env is no UTF-8 text; save it as UTF-8")
+    except OSError as error:
+        wrong.append(f".ENV: .env cannot be read ({error.strerror}); make it readable, or remove it")
     for name in in_file:
         if name not in known and name.removesuffix("_FILE") not in SECRETS:
             near = difflib.get_close_matches(name, known, 1)
@@ -223,6 +248,8 @@ def _gather(environment: Mapping[str, str], directory: Path) -> tuple[dict[str, 
                 values[name.lower()] = Path(path).read_text().strip()
             except OSError as error:
                 wrong.append(f"{name}_FILE: {path} cannot be read ({error.strerror}); name a readable file")
+            except ValueError:
+                wrong.append(f"{name}_FILE: {path!r} holds no UTF-8 text; name a file with just the secret")
     # An empty value means "not set", but for a port: there it switches the listener off.
     return {k: v for k, v in values.items() if v != "" or k.endswith("port")}, wrong
 

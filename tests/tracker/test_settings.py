@@ -94,6 +94,39 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path):
     assert "No such file" in line
 
 
+def test_a_secret_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "key").write_bytes(b"\xff\xfe" * 30)
+    (line,) = faults({"METRICS_TOKEN_FILE": str(tmp_path / "key")}, tmp_path)
+    assert line.startswith("METRICS_TOKEN_FILE: ")
+    assert "UTF-8" in line
+
+
+@pytest.mark.parametrize("content", ["PORT=1\n".encode("utf-16"), b"# caf\xe9\nPORT=1\n"])
+def test_a_file_in_another_encoding_is_told_and_not_half_read(tmp_path, content):
+    (tmp_path / ".env").write_bytes(content)
+    (line,) = faults({}, tmp_path)
+    assert "save it as UTF-8" in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://mail.acme.com:80:80",
+        "https://mail.acme.com:99999",
+        "https://mail.acme.com:0",
+        "https://mail acme.com",
+        'https://mail.acme.com/"><script>',
+        "https://mail.acme.com\\@evil.com",
+        "https://user:password@mail.acme.com",
+        "https://mail.acme.com/#here",
+        "https://mail.acme.com\r\nX: y",
+    ],
+)
+def test_an_address_that_browsers_read_differently_is_refused(tmp_path, url):
+    (line,) = faults({**PUBLIC, "BASE_URL": url}, tmp_path)
+    assert line.startswith("BASE_URL: ")
+
+
 def test_an_empty_port_switches_its_listener_off(tmp_path):
     settings = load({"CAPTURE_PORT": "", "PORT": ""}, tmp_path)
     assert settings.capture_port is None
@@ -106,6 +139,14 @@ def test_a_trial_makes_its_key_once_and_keeps_it_to_itself(tmp_path):
     assert len(first.key) == 64
     assert first.key == again.key
     assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_key_file_never_becomes_the_key(tmp_path):
+    (tmp_path / "secret_key").write_text("")
+    settings = load({"DATA_DIR": str(tmp_path)}, tmp_path)
+    assert len(settings.key) == 64
+    assert [one.name for one in tmp_path.iterdir()] == ["secret_key"]
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
 def test_secrets_do_not_show_in_a_printed_settings_object(tmp_path):
