@@ -63,6 +63,8 @@ class PostgresWake(Wake):
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener(CHANNEL, self._heard)
                 self._connection, tries = connection, 0
+                for name in list(self._events):
+                    super().ring(name)  # what rang meanwhile was not heard
                 await lost.wait()
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.debug("no wake-ups from other processes: %s", type(error).__name__)

@@ -11,6 +11,7 @@ from collections import defaultdict
 
 HITS = "hits"  # unjudged hits are there
 OUTBOX = "outbox"  # alerts or dirty cards are there
+LINKS = "links"  # links were deleted: what is remembered of where they lead holds no more
 
 
 class Wake:

@@ -67,6 +67,7 @@ async def running(
     *,
     lean: bool = True,
     writer: Writer | None = None,
+    wake: Wake | None = None,
     now: Callable[[], dt.datetime] = utc_now,
     environment: dict[str, str] | None = None,
     **build: Any,
@@ -76,7 +77,7 @@ async def running(
     )
     writer = writer or writer_for(url)
     await writer.start()
-    services = Services(settings, writer, Wake(), now)
+    services = Services(settings, writer, wake or Wake(), now)
     recorder = Recorder(services, Journal(folder / "journal"))
     app = build_app(services, recorder, **build)
     try:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from models import Hit, Link
-from models.database import DatabaseURL
+from models import Hit, Link, Message
+from models.database import DatabaseURL, open_database, parse_database_url
+from models.postgres_wake import PostgresWake
 from models.sqlite_writer import SqliteWriter
+from models.wake import LINKS
 from models.writer import WriterDownError
 from tests import builders
 from tests.conftest import Clock
 from tests.tracker.running import Tracker, running
 from tracker.keys import new_token
+from tracker.mail.forget import forget_message
 from tracker.web import hits
 
 
@@ -28,13 +33,22 @@ class ReadableOrNot(SqliteWriter):
     hanging = False
     reads = 0
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.has_read, self.late = asyncio.Event(), asyncio.Event()
+        self.late.set()
+
     async def fetch(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         self.reads += 1
         if self.hanging:
             await asyncio.sleep(60)
         if self.failing:
             raise WriterDownError("down")
-        return await super().fetch(sql, arguments)
+        rows = await super().fetch(sql, arguments)
+        if not self.late.is_set() and not self.has_read.is_set():
+            self.has_read.set()
+            await self.late.wait()
+        return rows
 
 
 @pytest.fixture
@@ -154,6 +168,54 @@ async def test_a_deleted_mail_takes_its_links_along(
     assert (await raw(tracker, f"/c/{link.token}"))[0] == 302
     await link.delete()
     assert (await raw(tracker, f"/c/{link.token}"))[0] == 404
+
+
+async def test_a_forgotten_mails_links_lead_nowhere_at_once(tracker: Tracker, clock: Clock) -> None:
+    link, other = await link_to("https://acme.com/deck", clock), await link_to("https://acme.com/b", clock)
+    for one in (link, other):
+        assert (await raw(tracker, f"/c/{one.token}"))[0] == 302
+    message = await Message.get(id=link.message_id).prefetch_related("account")
+    await forget_message(tracker.services, message.account, message.code)
+    assert (await raw(tracker, f"/c/{link.token}"))[0] == 404
+    assert (await raw(tracker, f"/c/{other.token}"))[0] == 302
+
+
+async def test_a_target_that_was_being_read_while_it_was_forgotten_is_not_kept(
+    tracker: Tracker, clock: Clock, writer: ReadableOrNot
+) -> None:
+    link = await link_to("https://acme.com/deck", clock)
+    message = await Message.get(id=link.message_id).prefetch_related("account")
+    writer.late.clear()
+    reading = asyncio.create_task(raw(tracker, f"/c/{link.token}"))
+    await writer.has_read.wait()
+    await forget_message(tracker.services, message.account, message.code)
+    assert (await raw(tracker, f"/c/{link.token}"))[0] == 404
+    writer.late.set()
+    assert (await reading)[0] == 302  # it was asked before
+    assert (await raw(tracker, f"/c/{link.token}"))[0] == 404
+
+
+async def test_other_processes_hear_of_it_within_a_moment(
+    postgres_url: str, clock: Clock, tmp_path: Path
+) -> None:
+    EXECUTOR_CACHE.clear()
+    url = parse_database_url(postgres_url)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(open_database(url))
+        here, there = PostgresWake(url.credentials), PostgresWake(url.credentials)
+        for wake in (here, there):
+            await wake.start()
+            stack.push_async_callback(wake.stop)
+            await wake.wait(LINKS, 10)  # rings once it hears the others
+        one = await stack.enter_async_context(running(url, tmp_path / "1", wake=here))
+        two = await stack.enter_async_context(running(url, tmp_path / "2", wake=there))
+        link = await link_to("https://acme.com/deck", clock)
+        message = await Message.get(id=link.message_id).prefetch_related("account")
+        assert (await raw(two, f"/c/{link.token}"))[0] == 302
+        await forget_message(one.services, message.account, message.code)
+        async with asyncio.timeout(2):
+            while (await raw(two, f"/c/{link.token}"))[0] != 404:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_new_link_works_soon_after_it_was_asked_for_too_early(

@@ -16,7 +16,7 @@ from tortoise.models import Model
 
 from models import Account, Alert, Card, Hit, Link, Message, Person, Recipient
 from models.database import atomically
-from models.wake import OUTBOX
+from models.wake import LINKS, OUTBOX
 from tracker.hits.rescore import rescore
 from tracker.insights.lists import find_message
 from tracker.mail.traces import leave_alert_traces, leave_answer_traces, leave_card_traces
@@ -64,6 +64,7 @@ async def forget_message(services: Services, account: Account, code: str) -> For
 
     await atomically(work)
     services.wake.ring(OUTBOX)
+    services.wake.ring(LINKS)
     return Forgotten(message.code, message.subject, hits)
 
 

@@ -12,9 +12,12 @@ import base64
 import re
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 
+from models.wake import LINKS, Wake
 from models.writer import Writer, WriterDownError
 from tracker.services import Services
 from tracker.web.intake import TOKEN, describe
@@ -43,6 +46,7 @@ KNOWN_SECONDS = 60.0
 UNKNOWN_SECONDS = 2.0
 CACHED = 20_000
 RETRY_SECONDS = 3
+_NOT_CACHED = (None, 0.0, 0)
 
 
 def _page(title: str, text: str, head: str = "") -> str:
@@ -63,21 +67,32 @@ _TRY_AGAIN = _page(
 
 
 class Targets:
-    """Where links lead: from a cache, then from the database. A link that no longer records still leads."""
+    """Where links lead: from a cache, then from the database. A link that no longer records still leads.
+
+    After links were deleted, here or in another process, every target is asked for anew.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._cache: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[str | None, float, int]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[str | None]] = {}
+        self._age = 0  # grows with each deletion; what was read before it is not trusted
+
+    async def stay_true(self, wake: Wake) -> None:
+        """Listens for deletions, for ever."""
+        while True:
+            if await wake.wait(LINKS, 3600.0):
+                self._age += 1
+                self._asked.clear()  # they may have read it before
 
     async def find(self, token: str) -> str | None:
         """The target, or None for an unknown token. Raises WriterDownError when nobody knows just now."""
-        target, until = self._cache.get(token, (None, 0.0))
-        if until > time.monotonic():
+        target, until, age = self._cache.get(token, _NOT_CACHED)
+        if until > time.monotonic() and age == self._age:
             return target
         task = self._asked.get(token)
         if task is None:
-            task = self._asked[token] = asyncio.create_task(self._ask(token))
+            task = self._asked[token] = asyncio.create_task(self._ask(token, self._age))
             task.add_done_callback(lambda done: self._answered(token, done))
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
@@ -88,16 +103,18 @@ class Targets:
             raise WriterDownError("the target cannot be read") from None
 
     def _answered(self, token: str, done: asyncio.Task[str | None]) -> None:
-        self._asked.pop(token, None)
+        if self._asked.get(token) is done:
+            del self._asked[token]
         if not done.cancelled():
             done.exception()  # looked at: nobody may be waiting any more
 
-    async def _ask(self, token: str) -> str | None:
+    async def _ask(self, token: str, age: int) -> str | None:
         rows = await self._writer.fetch(
             "SELECT target FROM link WHERE token = ? AND kind = ?", (token, "click")
         )
         target = rows[0][0] if rows and _TARGET.fullmatch(rows[0][0] or "") else None
-        self._cache[token] = target, time.monotonic() + (KNOWN_SECONDS if target else UNKNOWN_SECONDS)
+        until = time.monotonic() + (KNOWN_SECONDS if target else UNKNOWN_SECONDS)
+        self._cache[token] = target, until, age
         self._cache.move_to_end(token)
         while len(self._cache) > CACHED:
             self._cache.popitem(last=False)
@@ -105,6 +122,14 @@ class Targets:
 
 
 TARGETS = web.AppKey("TARGETS", Targets)
+
+
+async def _listening(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(app[TARGETS].stay_true(app[SERVICES].wake), name="targets")
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def pixel(request: web.Request) -> web.StreamResponse:
@@ -156,5 +181,6 @@ def add_routes(app: web.Application) -> None:
     """Mounts pixel and redirect for every method: aiohttp's own refusals would cost a hit its answer."""
     services: Services = app[SERVICES]
     app[TARGETS] = Targets(services.writer)
+    app.cleanup_ctx.append(_listening)
     app.router.add_route("*", "/o/{rest:.*}", pixel)
     app.router.add_route("*", "/c/{rest:.*}", redirect)
