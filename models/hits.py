@@ -29,14 +29,18 @@ class Hit(Model):
     uid = fields.CharField(max_length=32, unique=True)  # made at arrival; a replayed hit is stored once
     at = Instant()  # arrival
     kind = fields.CharField(max_length=5)  # open | click
-    link: fields.ForeignKeyRelation[Link] = fields.ForeignKeyField("models.Link", related_name="requests")
+    # Neither link nor recipient has an index or a constraint of its own: each index here dirties a page for
+    # each hit before its answer goes out. A mail's hits are found, and deleted, by the mail.
+    link: fields.ForeignKeyRelation[Link] = fields.ForeignKeyField(
+        "models.Link", related_name="requests", db_constraint=False
+    )
     link_id: int
     message: fields.ForeignKeyRelation[Message] = fields.ForeignKeyField(
         "models.Message", related_name="hits"
     )
     message_id: int
     recipient: fields.ForeignKeyNullableRelation[Recipient] = fields.ForeignKeyField(
-        "models.Recipient", null=True, related_name="hits", on_delete=fields.SET_NULL
+        "models.Recipient", null=True, related_name="hits", on_delete=fields.SET_NULL, db_constraint=False
     )
     recipient_id: int | None
     method = fields.CharField(max_length=16, default="GET")
@@ -59,7 +63,7 @@ class Hit(Model):
 
     class Meta:
         table = "hit"
-        indexes = (("message_id", "at"), ("recipient_id", "at"), ("link_id",))
+        indexes = (("message_id", "at"),)
 
 
 class OwnDevice(Model):

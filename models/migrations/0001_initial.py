@@ -626,7 +626,7 @@ class Migration(migrations.Migration):
                     fields.ForeignKeyField(
                         "models.Link",
                         source_field="link_id",
-                        db_constraint=True,
+                        db_constraint=False,
                         to_field="id",
                         related_name="requests",
                         on_delete=OnDelete.CASCADE,
@@ -649,7 +649,7 @@ class Migration(migrations.Migration):
                         "models.Recipient",
                         source_field="recipient_id",
                         null=True,
-                        db_constraint=True,
+                        db_constraint=False,
                         to_field="id",
                         related_name="hits",
                         on_delete=OnDelete.SET_NULL,
@@ -685,11 +685,7 @@ class Migration(migrations.Migration):
             options={
                 "table": "hit",
                 "app": "models",
-                "indexes": [
-                    Index(fields=["message_id", "at"]),
-                    Index(fields=["recipient_id", "at"]),
-                    Index(fields=["link_id"]),
-                ],
+                "indexes": [Index(fields=["message_id", "at"])],
                 "pk_attr": "id",
                 "table_description": "One request for a pixel or a link. Full client addresses are never stored.",
             },

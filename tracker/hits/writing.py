@@ -45,16 +45,19 @@ _ORDINAL = "UPDATE hit SET ordinal = ? WHERE id = ?"
 _ALERT_ORDINAL = (
     "UPDATE alert SET ordinal = ? WHERE event_key = ? AND event = 'open' AND COALESCE(state, '') = 'waiting'"
 )
+# Hits have an index by mail, none by recipient.
+_OF_RECIPIENT = "message_id = (SELECT message_id FROM recipient WHERE id = ?) AND recipient_id = ?"
 _CONFIRM = (
-    "UPDATE hit SET confirmed_by = ? WHERE recipient_id = ? AND kind = 'open' AND at <= ? "
+    f"UPDATE hit SET confirmed_by = ? WHERE {_OF_RECIPIENT} AND kind = 'open' AND at <= ? "  # noqa: S608
     "AND verdict IN ('privacy', 'unknown') AND confirmed_by IS NULL"
 )
 # The first click judged that came after the open; what a reply confirmed stays.
 _CONFIRM_ANEW = (
-    "UPDATE hit SET confirmed_by = CASE WHEN verdict IN ('privacy', 'unknown') THEN "
-    "(SELECT c.uid FROM hit c WHERE c.recipient_id = hit.recipient_id AND c.kind = 'click' "
-    "AND c.ordinal IS NOT NULL AND c.at >= hit.at ORDER BY c.judged_at, c.id LIMIT 1) END "
-    "WHERE recipient_id = ? AND kind = 'open' AND (verdict IN ('privacy', 'unknown') "
+    "UPDATE hit SET confirmed_by = CASE WHEN verdict IN ('privacy', 'unknown') THEN "  # noqa: S608
+    "(SELECT c.uid FROM hit c WHERE c.message_id = hit.message_id "
+    "AND c.recipient_id = hit.recipient_id AND c.kind = 'click' AND c.ordinal IS NOT NULL "
+    "AND c.at >= hit.at ORDER BY c.judged_at, c.id LIMIT 1) END "
+    f"WHERE {_OF_RECIPIENT} AND kind = 'open' AND (verdict IN ('privacy', 'unknown') "
     "OR confirmed_by IS NOT NULL) AND (confirmed_by IS NULL OR confirmed_by NOT LIKE 'reply:%')"
 )
 _DIRTY = "UPDATE card SET dirty_at = ? WHERE message_id = ?"
@@ -138,7 +141,7 @@ def confirm(sitting: Sitting) -> list[Statement]:
         if person is None or person.id in anew:
             continue
         if case.counts and entry.kind == "click" and person.tally.opens.total > person.tally.opens.count:
-            simple.append((entry.uid, person.id, entry.at))
+            simple.append((entry.uid, person.id, person.id, entry.at))
         elif entry.kind == "open" and entry.verdict in (Verdict.PRIVACY, Verdict.UNKNOWN):
             last = person.tally.clicks.last
             if last is not None and last >= entry.at:
@@ -149,7 +152,7 @@ def confirm(sitting: Sitting) -> list[Statement]:
 
 def confirm_anew(persons: Iterable[int]) -> list[Statement]:
     """Works out for all opens of these recipients which click confirms them."""
-    return _statements((_CONFIRM_ANEW, [(number,) for number in persons]))
+    return _statements((_CONFIRM_ANEW, [(number, number) for number in persons]))
 
 
 def touch_cards(mails: Iterable[int], now: int) -> list[Statement]:
