@@ -67,10 +67,11 @@ def test_a_device_is_address_and_agent_under_the_key() -> None:
     assert facts.device_of("key", None, "Firefox") is None
 
 
-def test_a_mail_filters_network_is_named_from_the_full_address() -> None:
-    origin = facts.origin_of("key", "104.47.3.4", "Mozilla/5.0")
-    assert (origin.network, origin.label) == ("104.47.3.0/24", "exchange-online-protection")
-    assert facts.network_label("203.0.113.77") is None
+def test_of_an_address_only_network_label_and_device_are_stored() -> None:
+    origin = facts.origin_of("key", "104.47.3.4", "mail-filter/X", "Mozilla/5.0")
+    device = facts.device_of("key", "104.47.3.4", "Mozilla/5.0")
+    assert origin == ("104.47.3.0/24", "mail-filter/X", device)
+    assert facts.origin_of("key", None, None, "Mozilla/5.0") == (None, None, None)
 
 
 def test_user_agents_are_one_line_and_cut() -> None:

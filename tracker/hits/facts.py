@@ -25,11 +25,6 @@ AGENT_LENGTH = 500
 PURPOSE_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 # Kept as they are, cut; they tell browsers from libraries. Languages are only noted as being there.
 _KEPT_HEADERS = ("accept", "sec-fetch-dest", "sec-fetch-mode")
-# Exchange Online Protection: learn.microsoft.com, "Microsoft 365 URLs and IP address ranges", id 10.
-_LABELS = tuple(
-    (ipaddress.ip_network(network), "exchange-online-protection")
-    for network in ("40.92.0.0/15", "40.107.0.0/16", "52.100.0.0/14", "104.47.0.0/17")
-)
 
 
 class Origin(NamedTuple):
@@ -86,12 +81,6 @@ def truncate(address: str) -> str | None:
     return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
 
 
-def network_label(address: str) -> str | None:
-    """The name of a known network of the full address, or None."""
-    parsed = parse_address(address)
-    return next((label for network, label in _LABELS if parsed is not None and parsed in network), None)
-
-
 def clean_agent(agent: str | None) -> str | None:
     """A user agent as stored: one line, storable, cut; None where there is none."""
     if not agent:
@@ -106,11 +95,11 @@ def device_of(key: str, address: str | None, agent: str | None) -> str | None:
 
 
 @lru_cache(maxsize=8192)
-def origin_of(key: str, address: str | None, agent: str | None) -> Origin:
-    """What is stored in place of the full `address`; `agent` is already cleaned."""
+def origin_of(key: str, address: str | None, label: str | None, agent: str | None) -> Origin:
+    """What is stored in place of the full `address`, with the `label` of its network; `agent` is cleaned."""
     if address is None:
         return Origin(None, None, None)
-    return Origin(truncate(address), network_label(address), device_of(key, address, agent))
+    return Origin(truncate(address), label, device_of(key, address, agent))
 
 
 def purpose_of(headers: Mapping[str, str]) -> str | None:

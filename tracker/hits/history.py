@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from tracker.hits.evidence import MINUTE, SECOND
+from tracker.hits.networks import HOSTING, SECURITY, kind_of
 from tracker.hits.verdicts import Verdict
 
 PAIR = 2 * SECOND  # two different links less than this apart are no person
@@ -27,6 +28,7 @@ CLICKS_REACH = max(PAIR, TRIPLE, RECHECK)
 
 _PERSONS_LINK = (Verdict.HUMAN, Verdict.PROXIED, Verdict.UNKNOWN, Verdict.SCANNER)
 _MACHINES = frozenset({"bot", "bare-agent", "proxy-click"})
+_RECHECKERS = (HOSTING, SECURITY)
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +49,11 @@ class Entry:
 
 
 _Place = tuple[int, str, Entry]  # sorted by arrival; uids differ, so entries are never compared
+
+
+def may_recheck(entry: Entry) -> bool:
+    """Whether a click comes from where gateways check links again: a data centre, or a security company."""
+    return entry.kind == "click" and kind_of(entry.network_label) in _RECHECKERS
 
 
 def is_evidence(entry: Entry) -> bool:
@@ -117,7 +124,7 @@ class Timeline:
 
     def _rechecked(self, entry: Entry) -> Entry | None:
         """A counted click on the same link up to 15 s before, where this one comes from a data centre."""
-        if entry.kind != "click" or entry.network_label != "hosting":
+        if not may_recheck(entry):
             return None
         places = self._clicks.get(entry.link_id, [])
         for place in reversed(places[: bisect_right(places, entry.at, key=_arrival)]):

@@ -15,7 +15,7 @@ from typing import Any
 from models.database import is_sqlite
 from tracker.hits.cases import Case, Mail, among, listed
 from tracker.hits.evidence import DAY
-from tracker.hits.history import CLICKS_REACH, VIEWS_REACH, Entry, is_evidence
+from tracker.hits.history import CLICKS_REACH, VIEWS_REACH, Entry, is_evidence, may_recheck
 from tracker.hits.verdicts import Verdict
 from tracker.services import Services
 
@@ -113,7 +113,7 @@ def _clicks(cases: Iterable[Case]) -> list[tuple[Mail, int, int]]:
     for ones in spans.values():
         mail, first = ones[0].mail, ones[0].token
         alone = mail.tally.clicks.total == first.hits and all(one.token is first for one in ones)
-        if not alone or any(one.entry.network_label == "hosting" for one in ones):
+        if not alone or any(may_recheck(one.entry) for one in ones):
             ats = [one.entry.at for one in ones]
             windows.append((mail, min(ats) - CLICKS_REACH, max(ats) + CLICKS_REACH))
     return windows

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 
 from tracker.hits.record import Recorder
 from tracker.services import Services
-from tracker.web import health, hits
+from tracker.web import health, hits, networks_watch
 from tracker.web.intake import Intake
 from tracker.web.keys import CHAT_HEALTH, INTAKE, RECORDER, SERVICES, UNDER_WAY, ChatHealth, UnderWay
 
@@ -64,10 +64,12 @@ def build_app(
     app = web.Application(middlewares=[_careful], client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     app[RECORDER] = recorder
-    app[INTAKE] = Intake(services)
+    lists = networks_watch.NetworkFiles(services.settings.data_dir)
+    app[INTAKE] = Intake(services, lists.load())
     app[CHAT_HEALTH] = chat_health
     app[UNDER_WAY] = UnderWay()
     app.cleanup_ctx.append(_recording)
+    app.cleanup_ctx.append(networks_watch.watching(lists))
     hits.add_routes(app)
     health.add_routes(app)
     for page in _PAGES:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from models.columns import to_micros
 from models.writer import RawHit
 from tracker.hits import facts
+from tracker.hits.networks import Networks
 from tracker.services import Services
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -44,20 +45,26 @@ def describe(headers: Mapping[str, str], forwarded: Sequence[str]) -> Described:
 class Intake:
     """Makes raw hits; one for each application."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, networks: Networks) -> None:
         self._now = services.now
         self._key = services.settings.key
         proxies = services.settings.proxies
         self._client = lru_cache(8192)(
             lambda peer, forwarded: facts.client_address(peer, forwarded if proxies else (), proxies)
         )
+        self.use(networks)
         # Unique without asking anybody, and in order, so that an index on it grows at its end.
         self._prefix = f"{int(time.time()):08x}{secrets.token_hex(6)}"
         self._numbers = itertools.count()
 
+    def use(self, networks: Networks) -> None:
+        """Labels what comes from now on by these networks."""
+        self._label = lru_cache(8192)(networks.label)
+
     def origin(self, peer: str | None, forwarded: Sequence[str], agent: str | None) -> facts.Origin:
         """Network, label and device of a request; `agent` as `facts.clean_agent` gives it."""
-        return facts.origin_of(self._key, self._client(peer, tuple(forwarded)), agent)
+        address = self._client(peer, tuple(forwarded))
+        return facts.origin_of(self._key, address, self._label(address), agent)
 
     def hit(self, kind: str, token: str, peer: str | None, described: Described) -> RawHit:
         """The raw hit of a GET that arrived now."""
