@@ -7,8 +7,10 @@ what was accepted is on disk before the process ends.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -90,7 +92,14 @@ async def run(settings: Settings, parts: Parts, options: Options) -> int:
 
 async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
     """Refuses a second SQLite process and an old schema; `all` on SQLite migrates by itself."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        _ = settings.key  # in a trial without one, it is made there now
+    except OSError as error:
+        raise StartRefusedError(
+            f"DATA_DIR: {settings.data_dir} cannot be used ({error.strerror}); "
+            "name a directory that this process may write"
+        ) from None
     url = settings.database
     if url.is_sqlite:
         if not (parts.web and parts.worker):
@@ -99,7 +108,13 @@ async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitSt
                 "to divide the work"
             )
         assert url.path is not None
-        stack.enter_context(hold_service_lock(url.path))
+        try:
+            stack.enter_context(hold_service_lock(url.path))
+        except OSError as error:
+            raise StartRefusedError(
+                f"DATABASE_URL: {url.path} cannot be written beside ({error.strerror}); "
+                "name a file in a directory that this process may write"
+            ) from None
         for name in await migrate(url):
             log.info("migrated to %s", name)
     elif names := await pending(url):
@@ -196,15 +211,24 @@ def _mount(app: web.Application, chats: Mapping[str, Chat]) -> None:
 async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     if settings.port is None:
         raise StartRefusedError("PORT: is empty, and the web role has nothing to listen on; put 8080")
-    try:
-        async with serve(app, settings.listen_host, settings.port):
-            log.info("listening on %s:%s", settings.listen_host, settings.port)
-            yield
-    except OSError as error:
-        raise StartRefusedError(
-            f"PORT: cannot listen on {settings.listen_host}:{settings.port} ({error.strerror}); "
-            "put another port"
-        ) from error
+    async with AsyncExitStack() as stack:
+        host, port = settings.listen_host, settings.port
+        try:
+            await stack.enter_async_context(serve(app, host, port))
+        except (socket.gaierror, UnicodeError):
+            raise StartRefusedError(
+                f"HOST: {host!r} is no address of this machine; put 127.0.0.1 or 0.0.0.0"
+            ) from None
+        except OSError as error:
+            raise StartRefusedError(_why_deaf(host, port, error)) from error
+        log.info("listening on %s:%s", host, port)
+        yield
+
+
+def _why_deaf(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"HOST: {host} is no address of this machine; put 127.0.0.1 or 0.0.0.0"
+    return f"PORT: cannot listen on {host}:{port} ({error.strerror}); put another port"
 
 
 @asynccontextmanager

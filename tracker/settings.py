@@ -185,17 +185,19 @@ class Settings(BaseModel):
 def _make_key(path: Path) -> None:
     """Writes a new key to `path`, whole or not at all, unless another process of this instance was first."""
     unready = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(unready, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
-        file.flush()
-        os.fsync(file.fileno())
     try:
-        path.hardlink_to(unready)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        unready.rename(path)
-    unready.unlink(missing_ok=True)
+        with os.fdopen(os.open(unready, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(unready)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            unready.rename(path)
+    finally:
+        unready.unlink(missing_ok=True)
 
 
 def _is_loopback(url: str) -> bool:

@@ -1,0 +1,76 @@
+"""A start that cannot work: exit code 2 and a line that names the variable, never a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.processes.mailbell import environment, free_port
+
+
+async def start(directory: Path, **settings: str) -> tuple[int, str]:
+    """Exit code and stderr of `python -m bot` in `directory`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "--json", "--exit", cwd=directory,
+        env={**environment(free_port()), **settings}, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        _, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, errors.decode()
+
+
+def _a_file_where_data_goes(directory: Path) -> None:
+    (directory / "data").write_text("no directory")
+
+
+def _env_in_another_encoding(directory: Path) -> None:
+    (directory / ".env").write_text("ARM_AFTER_SECONDS=5\n", encoding="utf-16")
+
+
+def _nothing(directory: Path) -> None:
+    assert directory.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "settings", "said"),
+    [
+        (_a_file_where_data_goes, {}, "DATA_DIR: data cannot be used (File exists)"),
+        (_nothing, {"DATA_DIR": "/proc/nowhere"}, "DATA_DIR: /proc/nowhere cannot be used"),
+        (_nothing, {"DATABASE_URL": "sqlite:////proc/x.db"}, "DATABASE_URL: /proc/x.db"),
+        (_nothing, {"HOST": "300.1.1.1"}, "HOST: '300.1.1.1' is no address"),
+        (_nothing, {"HOST": "192.0.2.1"}, "HOST: 192.0.2.1 is no address"),
+        (_env_in_another_encoding, {}, "save it as UTF-8"),
+    ],
+)
+async def test_what_cannot_work_is_named_in_a_line(
+    tmp_path: Path, prepare: Callable[[Path], None], settings: dict[str, str], said: str
+) -> None:
+    prepare(tmp_path)
+    code, errors = await start(tmp_path, **settings)
+    assert code == 2
+    assert "Traceback" not in errors
+    assert said in errors.splitlines()[-1]
+
+
+async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, errors = await start(tmp_path, PORT=str(port))
+    assert code == 2
+    assert f"PORT: cannot listen on 127.0.0.1:{port}" in errors.splitlines()[-1]
+
+
+async def test_windows_line_ends_in_the_env_file_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"ARM_AFTER_SECONDS=5\r\nLOG_LEVEL=warning\r\n")
+    code, errors = await start(tmp_path)
+    assert code == 0
+    assert errors.startswith("claim code: ")
