@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.chat import Button, Reply
+from bot.chat import Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import quoted
@@ -22,12 +22,8 @@ async def answer_sent(request: Request) -> Reply:
     await Card.filter(message_id=message.id).update(dirty_at=now)  # its rows say "sent" now
     request.services.wake.ring(OUTBOX)
     said = "counts already" if counts else "counts from now on"
-    title = f"{quoted(message.subject)} ({message.code}) {said}. I ring when it is opened."
-    return Reply(
-        title=title,
-        buttons=((Button("Details", f"show {message.code}"), Button("Mute", f"mute {message.code}")),),
-        data={"message": message.code},
-    )
+    title = f"{quoted(message.subject)} ({message.code}) {said}. I ring when it is opened or clicked."
+    return Reply(title=title, data={"message": message.code})  # its card has the buttons
 
 
 async def _newest_waiting(request: Request) -> Message:

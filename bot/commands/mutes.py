@@ -19,6 +19,7 @@ from tracker.mail.draft import read_address
 
 _OFF = frozenset({"off", "no", "never", "stop"})
 FOR_GOOD = "until you type unmute"
+MOST_ACTION = 64  # bytes of a button's action
 
 
 async def answer_mute(request: Request) -> Reply:
@@ -80,14 +81,23 @@ async def _unmute_account(request: Request) -> Reply:
 async def _mute_mail(request: Request, code: str, until: dt.datetime | None) -> Reply:
     message = await own_mail(request, code)
     await _store_mail(request, message, muted=until is None, until=until)
+    again = Button("Ring again", f"unmute {message.code}")
+    shorter = (Button("Only for 1 hour", f"mute {message.code} 1h"),) if until is None else ()
     return Reply(
         title=f"I stay quiet about {quoted(message.subject)} ({message.code}) {_said(request, until)}.",
         lines=("Counting goes on, and the card stays up to date.",),
-        buttons=(
-            (Button("Ring again", f"unmute {message.code}"), Button("Details", f"show {message.code}")),
-        ),
+        buttons=((again, *shorter), *await _whole_person(message)),
         data={"message": message.code},
     )
+
+
+async def _whole_person(message: Message) -> tuple[tuple[Button, ...], ...]:
+    """A button that mutes whoever the mail is for, where that is one person."""
+    addresses = [one.address for one in await Recipient.filter(message_id=message.id).limit(2)]
+    action = f"mute {addresses[0]}" if len(addresses) == 1 else ""
+    if not action or len(action.encode()) > MOST_ACTION:
+        return ()
+    return ((Button(f"Mute all of {one_line(addresses[0], 40)}", action),),)
 
 
 async def _store_mail(request: Request, message: Message, *, muted: bool, until: dt.datetime | None) -> None:
@@ -105,7 +115,7 @@ async def _mute_person(request: Request, address: str, until: dt.datetime | None
     person = await ensure_person(request, address)
     await Person.filter(id=person.id).update(muted=until is None, muted_until=until)
     action = f"unmute {address}"
-    button = ((Button("Ring again", action),),) if len(action.encode()) <= 64 else ()
+    button = ((Button("Ring again", action),),) if len(action.encode()) <= MOST_ACTION else ()
     return Reply(title=f"I stay quiet about {one_line(address, 64)} {_said(request, until)}.", buttons=button)
 
 

@@ -13,8 +13,6 @@ from typing import Any
 from bot.chat import Button, Kind, Reply
 from bot.words import duration, nth_time, one_line, plural, quoted
 
-MOST_ACTION = 64  # bytes of a button's action
-
 
 @dataclass(frozen=True)
 class Ring:
@@ -142,8 +140,5 @@ def _known(one: Ring) -> str:
 def _buttons(one: Ring) -> tuple[tuple[Button, ...], ...]:
     if one.code is None:
         return ()
-    mute = [Button("Mute this mail", f"mute {one.code}"), Button("Mute 1 hour", f"mute {one.code} 1h")]
-    person = f"mute {one.recipient}"
-    if one.recipient and len(person.encode()) <= MOST_ACTION:
-        mute.append(Button("Mute this person", person))
-    return ((Button("Details", f"show {one.code}"),), tuple(mute))
+    # Muting for an hour, or the person, is offered by the answer to Mute: a ring is short.
+    return ((Button("Details", f"show {one.code}"), Button("Mute", f"mute {one.code}")),)

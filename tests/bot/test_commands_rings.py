@@ -60,6 +60,8 @@ async def test_a_mail_is_muted_for_good_or_for_a_while(alice: talk.Person, clock
     await Card.create(message=mail, destination=home, created_at=clock())
     reply = await alice.presses(f"mute {mail.code}")
     assert '"Q3 proposal"' in reply.title
+    offered = [one.action for row in reply.buttons for one in row]
+    assert offered == [f"unmute {mail.code}", f"mute {mail.code} 1h", "mute ana@acme.com"]
     assert (await Message.get()).muted
     assert (await Card.get()).dirty_at == clock(), "the card may show it"
     await alice.types(f"mute {mail.code} 2h")

@@ -334,8 +334,7 @@ async def test_people_see_text_and_what_to_type(scene):
     assert text.splitlines() == [
         '"Q3 proposal" was opened by ana@acme.com',
         "a minute after sending · Outlook",
-        f"[Details] show {code}   [Mute this mail] mute {code}   [Mute 1 hour] mute {code} 1h   "
-        "[Mute this person] mute ana@acme.com",
+        f"[Details] show {code}   [Mute] mute {code}",
         "",
     ]
 

@@ -81,17 +81,9 @@ def test_scripts_get_event_recipient_count_and_mail():
     }  # fmt: skip
 
 
-def test_buttons_mute_the_mail_the_hour_and_the_person():
+def test_a_ring_leads_to_details_and_to_silence():
     rows = ring(Ring("open", **ANA)).buttons
-    assert [one.action for row in rows for one in row] == [
-        "show k7m2qx", "mute k7m2qx", "mute k7m2qx 1h", "mute ana@acme.com",
-    ]  # fmt: skip
-
-
-def test_no_action_is_longer_than_a_chat_takes():
-    rows = ring(Ring("open", **MAIL, recipient="é" * 40 + "@acme.com")).buttons
-    assert all(len(one.action.encode()) <= 64 for row in rows for one in row)
-    assert not any("é" in one.action for row in rows for one in row)
+    assert [one.action for row in rows for one in row] == ["show k7m2qx", "mute k7m2qx"]
 
 
 def test_a_notice_without_a_mail_has_no_buttons():

@@ -165,7 +165,7 @@ async def test_a_muted_mail_is_silent_and_goes_on_counting(world: World) -> None
     await world.bell.read(answer.copyable[0], NETWORKS[0])
     await world.ring(1)
     since = len(world.alice.sees())
-    await world.alice.press(answer, "Mute")
+    await world.alice.press(world.cards()[0], "Mute")
     assert "I stay quiet" in (await world.alice.answer(since)).text
     for network in NETWORKS[1:]:
         world.bell.pass_time(minutes=5)
@@ -216,7 +216,7 @@ async def test_a_stranger_gets_one_polite_line_and_changes_nothing(world: World)
         assert "\n" not in post.text
         assert len(world.charlie.sees()) == since + 1
     since = len(world.charlie.sees())
-    await world.charlie.press(answer, "Mute")
+    await world.charlie.press(world.cards()[0], "Mute")
     assert "I do not know you yet" in (await world.charlie.answer(since)).text
     assert await Message.all().count() == 1
     assert not (await Message.get()).muted
@@ -228,9 +228,9 @@ async def test_a_colleague_cannot_act_on_somebody_elses_mail(world: World) -> No
     invitation = (await world.alice.ask("invite")).copyable[0]
     code = re.findall(r"claim (\S+)", invitation)[0]
     await world.bob.ask(f"claim {code}")
-    answer = await world.track()
+    await world.track()
     since = len(world.bob.sees())
-    await world.bob.press(answer, "Mute")
+    await world.bob.press(world.cards()[0], "Mute")
     told = await world.bob.answer(since)
     assert "Q3" not in told.text
     assert not (await Message.get()).muted
