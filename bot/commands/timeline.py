@@ -70,7 +70,7 @@ def _standing(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:
 
 def _muted(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:
     if message.muted:
-        return " Muted."
+        return ""  # the card says so, for good
     if message.muted_until and message.muted_until > now:
         return f" Muted until {moment(message.muted_until, now, zone)}."
     return ""
@@ -132,7 +132,7 @@ def _what(hit: Hit, label: str) -> str:
         return "being looked at"
     if verdict.counts:
         return clicked if hit.kind == "click" else "opened"
-    kind = f", link {one_line(label, 48)}" if hit.kind == "click" else ""
+    kind = f" ({one_line(label, 48) or 'a link'})" if hit.kind == "click" else ""
     return f"{verdict.said}{kind}, not counted"
 
 

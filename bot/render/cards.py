@@ -22,10 +22,14 @@ def card(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None = None) ->
     """The card of a mail; `zone` is the account's own, and without it no clock times are shown."""
     message = snapshot.message
     lines = [*_summary(snapshot, now, zone), *_rows(snapshot, now, zone), *_clicked(snapshot.links)]
+    mute = Button("Mute", f"mute {message.code}")
+    if message.muted:
+        lines.append("muted: it counts and does not ring")
+        mute = Button("Ring again", f"unmute {message.code}")
     return Reply(
         title=f"{quoted(message.subject)} ({message.code})",
         lines=tuple(lines),
-        buttons=((Button("Details", f"show {message.code}"), Button("Mute", f"mute {message.code}")),),
+        buttons=((Button("Details", f"show {message.code}"), mute),),
         kind=Kind.CARD,
         data={"message": message.code},
     )

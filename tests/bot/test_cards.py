@@ -139,6 +139,13 @@ async def test_no_tracked_address_stands_on_a_card(alice, clock):
     assert (reply.kind, reply.data["message"]) == (Kind.CARD, mail.code)
 
 
+async def test_a_muted_mails_card_says_so_and_offers_to_ring_again(alice, clock):
+    mail = await builders.mail(alice, clock(), muted=True)
+    reply = card(await snapshot(mail.id), clock())
+    assert reply.lines[-1] == "muted: it counts and does not ring"
+    assert [one.text for row in reply.buttons for one in row] == ["Details", "Ring again"]
+
+
 async def test_the_same_card_has_the_same_fingerprint(alice, clock):
     mail = await builders.mail(alice, clock())
     first = fingerprint(card(await snapshot(mail.id), clock()))
