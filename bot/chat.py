@@ -77,7 +77,7 @@ class Reply:
         """The whole message as plain text."""
         rows = [self.title] if self.title else []
         rows += self.lines
-        rows += [f"{label}: {value}" for label, value in (*self.copyable, *self.links)]
+        rows += [f"{label}: {value}" for label, value in (*self.links, *self.copyable)]
         return "\n".join(rows)
 
 

@@ -196,7 +196,7 @@ class ConsoleChat:
         bell = _BELL if self._colours and kind in (Kind.ALERT, Kind.DIGEST) else ""
         rows = [f"{bold}{_visible(reply.title)}{plain}"] if reply.title else []
         rows += [_visible(line) for line in reply.lines]
-        rows += [f"{_visible(label)}: {_visible(value)}" for label, value in (*reply.copyable, *reply.links)]
+        rows += [f"{_visible(label)}: {_visible(value)}" for label, value in (*reply.links, *reply.copyable)]
         if saved:
             rows.append(f"Saved: {_visible(saved)}")
         typed = [f"[{one.text}] {one.action}" for row in reply.buttons for one in row]

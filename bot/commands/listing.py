@@ -26,8 +26,9 @@ async def answer_list(request: Request) -> Reply:
     more = total - page * PAGE
     named = f"list {which} {words}".replace("list all", "list").strip()
     action = f"{named} {_PAGE_MARK}{page + 1}"
-    lines = [_line(one, now) for one in mails]
-    show = tuple(Button(one.code, f"show {one.code}") for one in mails)
+    numbered = list(enumerate(mails, (page - 1) * PAGE + 1))
+    lines = [f"{number}. {_line(one, now)}" for number, one in numbered]
+    show = tuple(Button(str(number), f"show {one.code}") for number, one in numbered)
     rows = [show[:5], show[5:]]
     if more > 0:
         if len(action.encode()) <= MOST_ACTION:
@@ -91,7 +92,7 @@ def _nothing(which: Which, words: str, page: int) -> Reply:
 def _line(message: Message, now: dt.datetime) -> str:
     people = listed([one_line(one.address, 40) for one in message.recipients], 2)
     parts = [
-        f"{message.code} {quoted(message.subject, 50)}{f' to {people}' if people else ''}",
+        f"{quoted(message.subject, 50)} ({message.code}){f' to {people}' if people else ''}",
         _state(message, now),
         ago(message.sent_at or message.armed_at or message.created_at, now),
     ]

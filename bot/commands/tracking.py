@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.chat import Button, Reply
@@ -12,6 +13,7 @@ from bot.words import listed, one_line, quoted
 from models import Recipient
 from tracker.mail.compose import Tracked, add_link, parse_draft, track, tracked_fields
 from tracker.mail.draft import EXAMPLE, Draft, DraftError
+from tracker.mail.tracked import label_of
 
 # Quoted, a subject is one even where it holds an address or a URL; before <ana@acme.com> it is a name.
 _QUOTED_SUBJECT = re.compile(r'(?<!\S)"([^"]+)"(?!\s*<)(?!\S)')
@@ -37,24 +39,35 @@ async def _describe(request: Request, tracked: Tracked) -> Reply:
     people = await Recipient.filter(message_id=message.id).order_by("position", "id")
     to = listed([one_line(one.address, 64) for one in people])
     pixel = [("Pixel", tracked.pixel_url)] if tracked.pixel_url else []
-    links = [(one_line(url, 60), ours) for url, ours in tracked.links]
-    row = (Button("Sent", f"sent {message.code}"), Button("Details", f"show {message.code}"))
+    links = _named(tracked.links)
     return Reply(
         title=f"{quoted(message.subject)}{f' to {to}' if to else ''} is tracked as {message.code}.",
         lines=(*_next_steps(request, tracked), *tracked.warnings),
         copyable=(*pixel, *links),
         links=(("Copy page", tracked.copy_url),),
-        buttons=((*row, Button("Mute", f"mute {message.code}")),),
+        buttons=((Button("Sent", f"sent {message.code}"),),),  # its card has the others
         data=tracked_fields(tracked),
     )
+
+
+def _named(links: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each tracked link with what people call it, "acme.com/deck"; the whole address where two share that."""
+    labels = [label_of(url) for url, _ in links]
+    return [
+        (label if labels.count(label) == 1 else one_line(url, 60), ours)
+        for label, (url, ours) in zip(labels, links, strict=True)
+    ]
 
 
 def _next_steps(request: Request, tracked: Tracked) -> list[str]:
     if tracked.message.mode == "off":
         return ["Tracking is off for this mail, so nothing will be recorded. See: settings"]
     seconds = request.services.settings.arm_after_seconds
-    by_itself = f"; by itself it counts {seconds} seconds after you last saw the copy page" if seconds else ""
-    lines = [f"Copy it from the copy page into your mail, send, then press Sent{by_itself}."]
+    by_itself = f" (Or by itself {seconds} seconds after you last saw the copy page.)" if seconds else ""
+    lines = [
+        "1. Open the copy page, copy, paste it into your mail, and send.",
+        f"2. Press Sent: it counts from then on.{by_itself}",
+    ]
     if tracked.pixel_url is None:
         lines.append("Clicks only: there is no pixel, so opens stay unseen.")
     if tracked.capture_address:
@@ -76,7 +89,7 @@ async def answer_link(request: Request) -> Reply:
     return Reply(
         title=f"The link is tracked {where}.",
         lines=("Put it where the plain link would stand; I ring when it is clicked.", *tracked.warnings),
-        copyable=tuple((one_line(url, 60), ours) for url, ours in tracked.links),
+        copyable=tuple(_named(tracked.links)),
         buttons=((Button("Details", f"show {code}"), Button("Mute", f"mute {code}")),),
         data=tracked_fields(tracked),
     )

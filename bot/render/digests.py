@@ -82,5 +82,12 @@ def _line(rings: Sequence[Ring], positions: list[int]) -> str:
     low, high = min(ordinals), max(ordinals)
     if first.event not in ("open", "click") or high == 1:
         return sentence(first)
-    times = nth_time(high) if low == high else f"{nth_time(low).removesuffix(' time')} to {nth_time(high)}"
-    return f"{sentence(first)} ({times})"
+    return f"{sentence(first)} ({_times(low, high)})"
+
+
+def _times(low: int, high: int) -> str:
+    """Such as "3rd time", "3rd and 4th time", "3rd to 5th time"."""
+    if low == high:
+        return nth_time(high)
+    between = "and" if high == low + 1 else "to"
+    return f"{nth_time(low).removesuffix(' time')} {between} {nth_time(high)}"

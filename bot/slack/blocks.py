@@ -48,13 +48,18 @@ def fallback(reply: Reply) -> str:
 
 
 def blocks(reply: Reply) -> list[Block]:
-    """The blocks of `reply`: title, lines, values to copy, links, rows of buttons."""
+    """The blocks of `reply`: title, lines, links, values to copy, rows of buttons."""
     made = list(_title(reply))
-    made += _lines(reply.lines)
-    made += _copyable(reply.copyable)
+    made += _lines(_listed(reply))
     made += _links(reply.links)
+    made += _copyable(reply.copyable)
     made += _rows(reply.buttons)
     return made or [_section("mailbell")]
+
+
+def _listed(reply: Reply) -> tuple[str, ...]:
+    """The lines; those of a digest marked, or nobody sees on a phone where one ends and the next begins."""
+    return tuple(f"• {line}" for line in reply.lines) if reply.kind is Kind.DIGEST else reply.lines
 
 
 def _title(reply: Reply) -> Iterator[Block]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from urllib.parse import urlsplit
 
-from bot.chat import Button, Reply
+from bot.chat import Button, Kind, Reply
 
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
@@ -143,14 +143,16 @@ def _lines(reply: Reply) -> list[list[Span]]:
     lines: list[list[Span]] = []
     if reply.title:
         lines.append([Span(_plain(reply.title), "b")])
-    lines += [[Span(part)] for line in reply.lines for part in _plain(line).split("\n")]
+    # On a phone nobody sees where one line of a digest ends and the next begins.
+    mark = "• " if reply.kind is Kind.DIGEST else ""
+    lines += [[Span(part)] for line in reply.lines for part in _plain(mark + line).split("\n")]
+    lines += [_link(_plain(label), _tame(address)) for label, address in reply.links]
     for label, given in reply.copyable:
         value = _tame(given)
         if units(value) > _LONG_VALUE or "\n" in value:
             lines += [[Span(f"{_plain(label)}:")], [Span(value, "pre")]]
         else:
             lines.append([Span(f"{_plain(label)}: "), Span(value, "code")])
-    lines += [_link(_plain(label), _tame(address)) for label, address in reply.links]
     return lines
 
 

@@ -230,5 +230,14 @@ def test_one_endless_notice_is_cut_to_what_a_chat_takes():
     assert all(len(part.reply.text) <= 3000 for part in digests(rings))
 
 
+@pytest.mark.parametrize(
+    ("ordinals", "times"),
+    [((3,), "3rd time"), ((3, 4), "3rd and 4th time"), ((2, 3, 4), "2nd to 4th time")],
+)
+def test_the_same_thing_again_is_one_line_with_its_times(ordinals, times):
+    (part,) = digests([Ring("open", "k7m2qx", "Q3", "ana@acme.com", ordinal) for ordinal in ordinals])
+    assert part.reply.lines == (f'"Q3" was opened by ana@acme.com ({times})',)
+
+
 def test_no_rings_make_no_digest():
     assert digests([]) == []

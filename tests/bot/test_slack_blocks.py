@@ -48,6 +48,11 @@ def test_every_part_of_a_reply_is_shown() -> None:
     }
 
 
+def test_the_lines_of_a_digest_are_marked() -> None:
+    shown = shown_text(message(Reply(title="2 more rings:", lines=("one", "two"), kind=Kind.DIGEST)))
+    assert shown == "2 more rings:\n• one\n• two"
+
+
 def test_a_tracked_address_stands_only_in_the_code_to_copy() -> None:
     """Not in the fallback text, which Slack parses, and not in a link, which Slack could preview."""
     shown = message(Reply(title="Tracked", copyable=(("deck", "https://t.example/c/secret"),)))

@@ -24,6 +24,11 @@ def test_title_lines_and_copyable_values_read_as_the_plain_text_does():
     assert seen(reply) == [reply.text]
 
 
+def test_the_lines_of_a_digest_are_marked():
+    reply = Reply(title="2 more rings:", lines=("one", "two"), kind=Kind.DIGEST)
+    assert seen(reply) == ["2 more rings:\n• one\n• two"]
+
+
 def test_what_people_copy_is_code_and_never_a_link():
     parsed = parse_html(render(Reply(title="x", copyable=(("Pixel", PIXEL),))).pieces[0])
     assert ("code", PIXEL, "") in parsed.entities
