@@ -67,6 +67,9 @@ def _message(message: Message, username: str) -> Said | None:
     user, text = message.from_user, message.text
     if user is None or user.is_bot or not text:
         return None
+    if message.sender_chat is not None:
+        # A channel or a group speaks, under an id that all of them share (777000, or an anonymous admin's).
+        return None
     command = _COMMAND.match(text)
     if command is not None:
         verb, addressed_to, rest = command.groups()

@@ -13,6 +13,9 @@ from bot.telegram.incoming import Moved, Said, Standing, read
 ALICE = {"id": 11, "is_bot": False, "first_name": "Alice", "last_name": "Liddell"}
 PRIVATE = {"id": 11, "type": "private", "first_name": "Alice"}
 GROUP = {"id": -100500, "type": "supergroup", "title": "Sales"}
+NEWS = {"id": -100900, "type": "channel", "title": "News"}
+# Who copies every channel's posts into the channel's discussion group: one id for all channels there are.
+TELEGRAM = {"id": 777000, "is_bot": False, "first_name": "Telegram"}
 BOT = {"id": 4242, "is_bot": True, "first_name": "mailbell"}
 
 
@@ -73,9 +76,22 @@ def test_a_path_is_plain_text():
         message(None),
         update(edited_message={"message_id": 7, "date": 1, "chat": PRIVATE, "from": ALICE, "text": "/list"}),
         update(channel_post={"message_id": 7, "date": 1, "chat": GROUP, "text": "/list"}),
+        message("/claim abcd2345efgh", GROUP, TELEGRAM, sender_chat=NEWS, is_automatic_forward=True),
+        message("/list", GROUP, sender_chat=GROUP),
         update(),
     ],
-    ids=["talk", "other bot", "a bot", "nobody", "a picture", "edited", "channel", "unknown"],
+    ids=[
+        "talk",
+        "other bot",
+        "a bot",
+        "nobody",
+        "a picture",
+        "edited",
+        "channel",
+        "a channel's copy",
+        "an anonymous admin",
+        "unknown",
+    ],  # fmt: skip
 )
 def test_what_is_not_meant_for_us_is_nothing(ignored):
     assert read(ignored, "mailbell_bot") is None
