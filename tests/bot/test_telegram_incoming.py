@@ -91,7 +91,7 @@ def test_a_path_is_plain_text():
         "a channel's copy",
         "an anonymous admin",
         "unknown",
-    ],  # fmt: skip
+    ],
 )
 def test_what_is_not_meant_for_us_is_nothing(ignored):
     assert read(ignored, "mailbell_bot") is None
