@@ -1,1 +1,1 @@
-"""What `make bench` runs: how fast the tracker is, beside things everybody can run. Never imported by mailbell."""
+"""What `make bench` runs: how fast mailbell is, beside things everybody can run. Nothing else imports it."""
