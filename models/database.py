@@ -26,17 +26,16 @@ T = TypeVar("T")
 
 BUSY_MILLISECONDS = 5000
 
-# What the models raise while the database is away or locked; Tortoise translates only some of it.
-DATABASE_FAULTS = (
-    DBConnectionError,
-    OperationalError,
-    TransactionManagementError,
+# What the driver raises while PostgreSQL is away.
+POSTGRES_FAULTS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # of a connection that the server cut between two queries
     OSError,
     TimeoutError,
 )
+# What the models raise while the database is away or locked; Tortoise translates only some of it.
+DATABASE_FAULTS = (DBConnectionError, OperationalError, TransactionManagementError, *POSTGRES_FAULTS)
 
 
 class DatabaseURLError(ValueError):

@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 
+from models.database import POSTGRES_FAULTS
 from models.wake import Wake
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 CHANNEL = "mailbell"
 _GATHER = 0.002  # seconds in which rings become one
 _TIMEOUT = 5.0
+_LOOK = 5.0  # seconds between looks at whether the connection is still open
 _RECONNECT = (0.2, 1.0, 3.0)
 
 
@@ -31,6 +33,7 @@ class PostgresWake(Wake):
         super().__init__()
         self._credentials = dict(credentials)
         self._connection: Any = None
+        self._lost = asyncio.Event()  # of the connection
         self._unsent: set[str] = set()
         self._more = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -56,17 +59,23 @@ class PostgresWake(Wake):
         """Holds one listening connection, and makes it anew whenever it is lost."""
         tries = 0
         while True:
-            lost = asyncio.Event()
+            self._lost = lost = asyncio.Event()
             connection: Any = None
             try:
                 connection = await asyncpg.connect(**self._credentials, timeout=_TIMEOUT)
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener(CHANNEL, self._heard)
                 self._connection, tries = connection, 0
+                if self._unsent:
+                    self._more.set()
                 for name in list(self._events):
                     super().ring(name)  # what rang meanwhile was not heard
-                await lost.wait()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                # The driver does not tell of every end, such as one just before a statement.
+                while not (lost.is_set() or connection.is_closed()):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK):
+                            await lost.wait()
+            except POSTGRES_FAULTS as error:
                 log.debug("no wake-ups from other processes: %s", type(error).__name__)
             finally:
                 self._connection = None
@@ -84,10 +93,14 @@ class PostgresWake(Wake):
             await self._more.wait()
             await asyncio.sleep(_GATHER)
             self._more.clear()
-            names, self._unsent = self._unsent, set()
             connection = self._connection
             if connection is None:
-                continue
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                continue  # sent when there is one
+            names, self._unsent = self._unsent, set()
+            try:
                 for name in names:
                     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, name, timeout=_TIMEOUT)
+            except POSTGRES_FAULTS:
+                self._unsent |= names
+                if connection is self._connection:
+                    self._lost.set()

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from models.database import POSTGRES_FAULTS
 from models.wake import HITS, Wake
 from models.writer import Done, RawHit, Statement, WriterDownError, agent_id
 
@@ -53,7 +54,6 @@ _CALLERS_FAULT = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DataError,
     asyncpg.SyntaxOrAccessError,
-    asyncpg.InternalClientError,
 )
 
 # One row's values can never be stored.
@@ -83,7 +83,7 @@ class _Line:
                 return await work(self._connection)
         except _CALLERS_FAULT:
             raise
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except POSTGRES_FAULTS as error:
             self.drop()
             raise WriterDownError(f"{type(error).__name__}: {error}") from error
         except asyncio.CancelledError:
@@ -110,7 +110,7 @@ class _Line:
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*POSTGRES_FAULTS):
                 await connection.close(timeout=2)
 
 

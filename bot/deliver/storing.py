@@ -10,14 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
-
+from models.database import DATABASE_FAULTS
 from models.writer import WriterDownError
 
 T = TypeVar("T")
 
-# What the database throws while it is locked, full or gone; a fault in our SQL is none of these.
-DatabaseDown = (WriterDownError, OperationalError, DBConnectionError, TransactionManagementError, OSError)
+# What the database throws while it is locked, full or gone, through the writer or through the models.
+DatabaseDown = (WriterDownError, *DATABASE_FAULTS)
 
 LONGEST_PAUSE = 5.0
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 
 import asyncpg
 import pytest
 
-from models import Agent, Hit, Link
-from models.database import DatabaseURL
+from models import Agent, Hit, Link, postgres_writer
+from models.database import DatabaseURL, parse_database_url
+from models.postgres_wake import PostgresWake
 from models.postgres_writer import PostgresWriter, translate
 from models.sqlite_writer import SqliteWriter
 from models.wake import HITS, Wake
@@ -233,8 +235,6 @@ async def test_the_wal_is_emptied_when_nothing_happens(sqlite_database: Database
 async def test_postgres_is_found_again_after_its_connections_were_cut(
     postgres_url: str, postgres_server: str
 ) -> None:
-    from models.database import parse_database_url
-
     wake = Wake()
     writer = PostgresWriter(parse_database_url(postgres_url).credentials, wake)
     await writer.start()
@@ -259,6 +259,83 @@ async def test_postgres_is_found_again_after_its_connections_were_cut(
         assert await writer.apply([Statement(_SET, [("c", "1")])]) == [1]
     finally:
         await writer.stop()
+
+
+@contextmanager
+def hanging_up(server: str) -> Iterator[None]:
+    """Meanwhile the server cuts all connections of our databases, again and again, at any moment."""
+    done = threading.Event()
+    name = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test_%'"
+
+    async def cut() -> None:
+        connection = await asyncpg.connect(server)
+        while not done.is_set():
+            await connection.execute(name)
+            await asyncio.sleep(0.011)
+        await connection.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(cut()))
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.007], ids=["busy", "now and then idle"])
+async def test_a_connection_that_postgres_cut_is_the_databases_fault_and_made_anew(
+    postgres_url: str, postgres_server: str, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut just before a statement, the driver calls it a fault of ours: "cannot switch to state"."""
+    monkeypatch.setattr(postgres_writer, "_BACK_OFF", 0.0)
+    writer = PostgresWriter(parse_database_url(postgres_url).credentials, Wake())
+    await writer.start()
+    stored, down = 0, 0
+    try:
+        with hanging_up(postgres_server):
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                try:
+                    rows = [(f"{stored + down}-{number}", "1") for number in range(3)]
+                    await writer.apply([Statement(_SET, rows[:2]), Statement(_SET, rows[2:])])
+                    stored += 1
+                    await writer.fetch("SELECT 1")
+                except WriterDownError:
+                    down += 1
+                await asyncio.sleep(pause)
+        assert stored > 10
+        assert down > 10
+        for attempt in ("last", "very last"):  # the newest connection may have been cut
+            with suppress(WriterDownError):
+                await writer.apply([Statement(_SET, [(attempt, "1")])])
+            outcome = await recorded(writer, raw_hit("x" * 22, 1))
+        assert outcome is None
+        assert await writer.fetch("SELECT value FROM instance_state WHERE key = ?", ["very last"]) == [("1",)]
+    finally:
+        await writer.stop()
+
+
+async def test_wake_ups_are_heard_again_after_their_connections_were_cut(
+    postgres_url: str, postgres_server: str
+) -> None:
+    credentials = parse_database_url(postgres_url).credentials
+    here, there = PostgresWake(credentials), PostgresWake(credentials)
+    for wake in (here, there):
+        await wake.start()
+    try:
+        with hanging_up(postgres_server):
+            until = time.monotonic() + 1
+            while time.monotonic() < until:
+                here.ring(HITS)
+                await asyncio.sleep(0.001)
+        while await there.wait(HITS, 3.5):  # it rings when it listens again
+            pass
+        here.ring(HITS)
+        assert await there.wait(HITS, 10)
+    finally:
+        for wake in (here, there):
+            await wake.stop()
 
 
 def test_placeholders_are_translated_outside_quotes_only() -> None:
