@@ -31,7 +31,7 @@ SHORTEST = {4: 8, 6: 16}  # a shorter prefix is a mistake: no company has so muc
 # An eighth of all IPv4 addresses; the largest cloud has an eightieth.
 MAX_ADDRESSES = 2**29
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .&+-]{0,27}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .&+-]{0,27}")
 _HEADER = re.compile(r"#\s*(label|date|origin|licence):\s*(.*)")
 # Nobody's hits come from these: special-purpose addresses of RFC 6890 that are not reachable from everywhere.
 _LOCAL4 = tuple(
@@ -134,7 +134,7 @@ def check(one: NetworkList) -> NetworkList:
     """`one` as it is, or ListError: kind, name and amount are sane."""
     if one.kind not in KINDS:
         raise ListError(f"{_shown(one.kind)} is no label; there are: {', '.join(KINDS)}")
-    if not _NAME.fullmatch(one.name):
+    if not NAME.fullmatch(one.name):
         raise ListError(f"{_shown(one.name)} is no name: up to 28 letters, digits, spaces and . & + -")
     if not one.blocks:
         raise ListError(f"{one.name} has no networks")
