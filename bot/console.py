@@ -12,11 +12,11 @@ import json
 import logging
 import os
 import secrets
-import unicodedata
 from pathlib import Path
 from typing import Protocol
 
-from bot.chat import Incoming, Kind, Place, Reply, Sent, TryLaterError
+from bot.chat import Incoming, Place, Reply, Sent, TryLaterError
+from bot.console_text import CARD_EDIT, Look, drawn
 from bot.deliver import pending
 from bot.terminal import LineReader, LineWriter, OutputGoneError
 from models.writer import WriterDownError
@@ -28,8 +28,9 @@ PROMPT = "mailbell> "
 QUIET_POLL_SECONDS = 0.1
 GONE_SECONDS = 60.0  # how long the outbox waits before it asks again whether somebody reads
 STOP_SECONDS = 5.0
+MIN_WIDTH = 40  # narrower, breaking lines helps nobody
 
-_BOLD, _DIM, _PLAIN, _CLEAR_LINE, _BELL = "\x1b[1m", "\x1b[2m", "\x1b[0m", "\r\x1b[K", "\a"
+_CLEAR_LINE = "\r\x1b[K"
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,8 @@ class ConsoleChat:
         self._reader = LineReader(stdin)
         self._writer = LineWriter(stdout)
         self._prompts = not as_json and os.isatty(stdin) and os.isatty(stdout)
-        self._colours = not as_json and os.isatty(stdout)
+        self._stdout = stdout
+        self._is_terminal = not as_json and os.isatty(stdout)
         self._asking = False
         self._answering = asyncio.Lock()
         self._closed = asyncio.Event()
@@ -109,7 +111,7 @@ class ConsoleChat:
 
     async def edit(self, place: Place, remote_id: str, reply: Reply) -> None:  # noqa: ARG002, a terminal scrolls
         if not reply.data.get("forgotten"):  # nor takes back what it printed
-            await self._tell("card_edit", reply)
+            await self._tell(CARD_EDIT, reply)
 
     async def _tell(self, kind: str, reply: Reply) -> None:
         """Prints what nobody asked for. An unread stdout is a chat that is away: the outbox keeps it."""
@@ -185,24 +187,20 @@ class ConsoleChat:
         if self._json:
             await self._writer.write(_json_line(kind, reply, number, saved))
             return
-        text = self._drawn(kind, reply, saved)
+        text = drawn(kind, reply, saved, self._look())
         if self._asking and self._prompts:
             text = f"{_CLEAR_LINE}{text}{PROMPT}"
         await self._writer.write(text)
 
-    def _drawn(self, kind: str, reply: Reply, saved: str | None) -> str:
-        """A message for people; its buttons as what to type."""
-        bold, dim, plain = (_BOLD, _DIM, _PLAIN) if self._colours else ("", "", "")
-        bell = _BELL if self._colours and kind in (Kind.ALERT, Kind.DIGEST) else ""
-        rows = [f"{bold}{_visible(reply.title)}{plain}"] if reply.title else []
-        rows += [_visible(line) for line in reply.lines]
-        rows += [f"{_visible(label)}: {_visible(value)}" for label, value in (*reply.links, *reply.copyable)]
-        if saved:
-            rows.append(f"Saved: {_visible(saved)}")
-        typed = [f"[{one.text}] {one.action}" for row in reply.buttons for one in row]
-        if typed and kind != "card_edit":
-            rows.append(f"{dim}{_visible('   '.join(typed))}{plain}")
-        return bell + "\n".join(rows) + "\n\n"
+    def _look(self) -> Look:
+        """What stdout is now: its window may have been resized."""
+        if not self._is_terminal:
+            return Look()
+        try:
+            columns = os.get_terminal_size(self._stdout).columns
+        except OSError:
+            columns = 0
+        return Look(styled=True, width=max(columns, MIN_WIDTH) if columns else None)
 
 
 def _json_line(kind: str, reply: Reply, number: int | None, saved: str | None) -> str:
@@ -218,22 +216,6 @@ def _json_line(kind: str, reply: Reply, number: int | None, saved: str | None) -
     if saved:
         line["file"] = saved
     return json.dumps(line, default=str) + "\n"
-
-
-def _visible(text: str) -> str:
-    """Outside text must not drive the terminal: no escape sequences, nothing that reorders a line."""
-    return "".join(
-        one
-        for one in text
-        if one == "\n"
-        or (
-            unicodedata.category(one) not in ("Cc", "Cs", "Zl", "Zp")
-            and unicodedata.bidirectional(one) not in _REORDERING
-        )
-    )
-
-
-_REORDERING = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 
 
 async def _save(file: tuple[str, bytes]) -> str | None:
