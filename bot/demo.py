@@ -11,7 +11,7 @@ import logging
 
 import aiohttp
 
-from bot.chat import Reply
+from bot.chat import Button, Reply
 from models import Account
 from tracker.hits import arming
 from tracker.mail.compose import track
@@ -65,8 +65,10 @@ async def play(services: Services, account: Account) -> Reply:
         lines=(
             "The click rings ten seconds late on purpose: a security scanner that follows every link "
             "shows itself within that time.",
-            f"Look at it with: show {code}. Track your own with: track ana@acme.com Subject https://…",
+            "Track your own: write me an address, a subject and a link, such as:",
+            f"  {SAMPLE}",
         ),
+        buttons=((Button("Details", f"show {code}"), Button("Help", "help")),),
         data={"message": code},
     )
 

@@ -82,9 +82,9 @@ async def run(settings: Settings, parts: Parts, options: Options) -> int:
         await _prepare_database(settings, parts, stack)
         services = await _open_services(settings, stack)
         conversation = Conversation(services)
-        await _start_chats_and_web(services, conversation, parts, options, stack, stopping)
         if parts.worker:
-            await _tell_claim_code(services)
+            await _tell_claim_code(services)  # before the console, whose prompt it would land on
+        await _start_chats_and_web(services, conversation, parts, options, stack, stopping)
         await stopping.wait()
         log.info("stopping")
     return 0
