@@ -11,7 +11,7 @@ import datetime as dt
 import os
 import re
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sized
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -124,10 +124,14 @@ def _changes(before: list[NetworkList], fresh: NetworkList) -> str:
     old = set(write_blocks(block for one in before for block in one.blocks))
     new = set(write_blocks(fresh.blocks))
     if old == new:
-        return f"{len(new):,} networks, the same as before"
+        return f"{_number(new)}, the same as before"
     if not old:
-        return f"{len(new):,} networks, all new"
-    return f"{len(old):,} → {len(new):,} networks ({len(new - old):,} new, {len(old - new):,} gone)"
+        return f"{_number(new)}, all new"
+    return f"{len(old):,} → {_number(new)} ({len(new - old):,} new, {len(old - new):,} gone)"
+
+
+def _number(networks: Sized) -> str:
+    return f"{len(networks):,} network{'' if len(networks) == 1 else 's'}"
 
 
 async def _show(settings: Settings) -> int:
@@ -137,8 +141,8 @@ async def _show(settings: Settings) -> int:
         own = one.path is not None and one.path.parent.name == FOLDER
         said = " (old)" if age > OLD.days else ""
         where = one.path.name if own and one.path else "comes with mailbell"
-        number = len(write_blocks(one.blocks))
-        click.echo(f"{one.kind:<12} {one.name:<28} {number:>7,} networks  {age:>5} days{said}  {where}")
+        number = _number(write_blocks(one.blocks))
+        click.echo(f"{one.kind:<12} {one.name:<28} {number:>16}  {age:>5} days{said}  {where}")
     return 0
 
 
