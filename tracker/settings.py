@@ -31,7 +31,9 @@ from pydantic import (
 )
 
 from models.database import DatabaseURL, DatabaseURLError, parse_database_url
+from tracker.remedies import HIGHEST_PORT, check_file, check_host, remedy
 
+_ADDRESS = "an address such as https://mail.acme.com"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -47,7 +49,12 @@ def _empty_is_off(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Port = Annotated[int | None, Field(ge=0, le=65535), BeforeValidator(_empty_is_off)]
+def _in_lower_case(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Word = BeforeValidator(_in_lower_case)
+Port = Annotated[int | None, Field(ge=0, le=HIGHEST_PORT), BeforeValidator(_empty_is_off)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_off)]
 Text = Annotated[str | None, BeforeValidator(_empty_is_off)]
 
@@ -86,10 +93,14 @@ class Settings(BaseModel):
     microsoft_client_id: Text = Field(None, description="XOAUTH2 for Microsoft 365")
     microsoft_client_secret: Secret = Field(None, description="XOAUTH2 for Microsoft 365")
     allow_private_upstream: bool = Field(False, description="permits upstream servers on private addresses")
-    arm_after_seconds: int = Field(60, ge=0, description="when a composed mail counts; 0 = at once")
-    retention_days: int = Field(180, ge=1, description="how long hits are kept")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
-    log_format: Literal["console", "json"] = Field("console", description="how it is logged")
+    arm_after_seconds: int = Field(
+        60, ge=0, le=31_536_000, description="when a composed mail counts; 0 = at once"
+    )
+    retention_days: int = Field(180, ge=1, le=36_500, description="how long hits are kept")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = Field(
+        "info", description="how much is logged"
+    )
+    log_format: Annotated[Literal["console", "json"], Word] = Field("console", description="how it is logged")
     metrics_token: Secret = Field(None, description="bearer token for `/metrics`")
     geoip_db: Text = Field(None, description="MaxMind file, switches location on")
     sentry_dsn: Secret = Field(None, description="where errors are reported")
@@ -97,15 +108,44 @@ class Settings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _base_url_is_an_address(cls, value: str) -> str:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:  # what follows the colon is no port, or a [ is not closed
+            raise ValueError(f"put {_ADDRESS}, with a port from 1 to 65535 if any") from None
         if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query):
-            raise ValueError("write https://HOST, without a query")
+            raise ValueError(f"put {_ADDRESS}, without a query")
         # It stands in every mail: what a browser or an HTML attribute reads in another way must not be in it.
         if re.search(r"""[\s\x00-\x1f\x7f"'<>\\^`{|}#@]""", value):
-            raise ValueError("write https://HOST, with nothing but letters, digits, - . : and /")
-        if parts.port == 0:  # asking for it raises ValueError for what is no port
-            raise ValueError("write a port that can be reached")
+            raise ValueError(f"put {_ADDRESS}, with nothing but letters, digits, - . : and / in it")
+        if port == 0:
+            raise ValueError("put a port that can be reached, or none")
         return value.rstrip("/")
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_an_address_or_a_name(cls, value: str) -> str:
+        return value and check_host(
+            value.strip(), "an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all"
+        )
+
+    @field_validator("capture_domain", "public_smtp_host")
+    @classmethod
+    def _domain_is_one(cls, value: str | None) -> str | None:
+        return value and check_host(value.strip(), "a domain, such as mail.acme.com")
+
+    @field_validator("tls_cert", "tls_key", "geoip_db")
+    @classmethod
+    def _file_can_be_read(cls, value: str | None) -> str | None:
+        return value and check_file(value)
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _telegram_takes_the_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        """As https://core.telegram.org/bots/api#setwebhook wants it."""
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", value.get_secret_value()):
+            raise ValueError("put 1 to 256 letters, digits, _ or -, such as from `openssl rand -hex 32`")
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -114,22 +154,17 @@ class Settings(BaseModel):
             try:
                 ipaddress.ip_network(part, strict=False)
             except ValueError:
-                raise ValueError(f"{part} is no network; write such as 10.0.0.0/8,::1") from None
+                raise ValueError(
+                    f"{part!r} is no network; put networks with commas between, such as 10.0.0.0/8,::1"
+                ) from None
         return value
 
     @field_validator("slack_api_url", "telegram_api_url")
     @classmethod
     def _api_is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
-            raise ValueError("write an address such as http://127.0.0.1:9000/api/")
+            raise ValueError("put an address that begins with http:// or https://, or leave it away")
         return value
-
-    @cached_property
-    def database(self) -> DatabaseURL:
-        """DATABASE_URL, parsed; a SQLite file in DATA_DIR by default."""
-        if not self.database_url:
-            return DatabaseURL("sqlite", path=self.data_dir / "mailbell.db")
-        return parse_database_url(self.database_url)
 
     @field_validator("database_url")
     @classmethod
@@ -140,6 +175,13 @@ class Settings(BaseModel):
             except DatabaseURLError as error:
                 raise ValueError(str(error)) from None
         return value
+
+    @cached_property
+    def database(self) -> DatabaseURL:
+        """DATABASE_URL, parsed; a SQLite file in DATA_DIR by default."""
+        if not self.database_url:
+            return DatabaseURL("sqlite", path=self.data_dir / "mailbell.db")
+        return parse_database_url(self.database_url)
 
     @cached_property
     def public_url(self) -> str:
@@ -293,15 +335,7 @@ def _explain(error: ValidationError, given: Mapping[str, str]) -> list[str]:
         name = str(fault["loc"][0])
         hidden = name.upper() in SECRETS or name == "database_url"
         found = "its value" if hidden else repr(given.get(name, ""))
-        lines.append(f"{name.upper()}: {found} cannot be used; {_remedy(fault['type'], fault['msg'])}")
+        field = Settings.model_fields[name]
+        instead = remedy(field, fault["type"], fault["msg"], fault.get("ctx", {}))
+        lines.append(f"{name.upper()}: {found} cannot be used; {instead}")
     return lines
-
-
-def _remedy(kind: str, text: str) -> str:
-    if kind.startswith(("int_", "greater_than", "less_than")):
-        return (
-            text.replace("Input should be", "put")
-            .split(", unable")[0]
-            .replace("valid integer", "whole number")
-        )
-    return text.removeprefix("Value error, ").replace("Input should be", "put")

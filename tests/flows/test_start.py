@@ -44,7 +44,7 @@ def _nothing(directory: Path) -> None:
         (_a_file_where_data_goes, {}, "DATA_DIR: data cannot be used (File exists)"),
         (_nothing, {"DATA_DIR": "/proc/nowhere"}, "DATA_DIR: /proc/nowhere cannot be used"),
         (_nothing, {"DATABASE_URL": "sqlite:////proc/x.db"}, "DATABASE_URL: /proc/x.db"),
-        (_nothing, {"HOST": "300.1.1.1"}, "HOST: '300.1.1.1' is no address"),
+        (_nothing, {"HOST": "300.1.1.1"}, "HOST: '300.1.1.1' cannot be used; put an address"),
         (_nothing, {"HOST": "192.0.2.1"}, "HOST: 192.0.2.1 is no address"),
         (_env_in_another_encoding, {}, "save it as UTF-8"),
     ],

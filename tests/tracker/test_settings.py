@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,10 @@ def test_everything_wrong_is_told_at_once(tmp_path):
         "TRUSTED_PROXIES",
         "TLS_CERT",
     }
-    assert "PORT: 'eighty' cannot be used; put a whole number" in lines
+    assert (
+        "PORT: 'eighty' cannot be used; put a number from 0 to 65535, or leave it empty to switch this off"
+        in lines
+    )
     assert not any("hunter2" in line or "xoxb" in line for line in lines)
 
 
@@ -125,6 +129,86 @@ def test_a_file_in_another_encoding_is_told_and_not_half_read(tmp_path, content)
 def test_an_address_that_browsers_read_differently_is_refused(tmp_path, url):
     (line,) = faults({**PUBLIC, "BASE_URL": url}, tmp_path)
     assert line.startswith("BASE_URL: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("CAPTURE_PORT", "65536", "put a number from 0 to 65535, or leave it empty to switch this off"),
+        ("PORT", "-1", "put a number from 0 to 65535, or leave it empty to switch this off"),
+        ("RETENTION_DAYS", "0", "put a whole number of 1 or more"),
+        ("RETENTION_DAYS", "a week", "put a whole number of 1 or more"),
+        ("RETENTION_DAYS", "7.5", "put a whole number of 1 or more"),
+        ("RETENTION_DAYS", "99999999999999999999", "put a whole number of 36500 or less"),
+        ("ARM_AFTER_SECONDS", "-1", "put a whole number of 0 or more"),
+        ("ALLOW_PRIVATE_UPSTREAM", "maybe", "put true or false"),
+        ("LOG_LEVEL", "loud", "put one of debug, info, warning, error"),
+        ("LOG_FORMAT", "xml", "put one of console, json"),
+        ("HOST", "300.1.1.1", "put an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all"),
+        ("HOST", "http://here", "put an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all"),
+        ("CAPTURE_DOMAIN", "in acme.com", "put a domain, such as mail.acme.com"),
+        ("PUBLIC_SMTP_HOST", "smtp://x", "put a domain, such as mail.acme.com"),
+        ("GEOIP_DB", "/", "put the path of a file that can be read (this one: Is a directory)"),
+        (
+            "BASE_URL",
+            "http://localhost:port",
+            "put an address such as https://mail.acme.com, with a port from 1 to 65535 if any",
+        ),
+        ("SLACK_API_URL", "slack", "put an address that begins with http:// or https://, or leave it away"),
+        (
+            "TRUSTED_PROXIES",
+            "proxy",
+            "'proxy' is no network; put networks with commas between, such as 10.0.0.0/8,::1",
+        ),
+    ],
+)
+def test_each_refused_value_is_named_with_what_to_put(tmp_path, name, value, remedy):
+    assert faults({name: value}, tmp_path) == [f"{name}: {value!r} cannot be used; {remedy}"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1", "localhost", "web-1.internal", " ::1 "])
+def test_a_host_is_an_address_or_a_name(tmp_path, host):
+    assert load({"HOST": host}, tmp_path).listen_host == host.strip()
+
+
+@pytest.mark.parametrize("secret", ["a" * 257, "with space", "ümlaut", "a+b/c=", "line\nend\n"])
+def test_a_webhook_secret_that_telegram_refuses_is_refused_and_not_shown(tmp_path, secret):
+    (line,) = faults({"TELEGRAM_WEBHOOK_SECRET": secret}, tmp_path)
+    assert line == (
+        "TELEGRAM_WEBHOOK_SECRET: its value cannot be used; "
+        "put 1 to 256 letters, digits, _ or -, such as from `openssl rand -hex 32`"
+    )
+
+
+@pytest.mark.parametrize("secret", ["a", "A-b_9" * 51])
+def test_a_webhook_secret_that_telegram_takes_is_taken(tmp_path, secret):
+    taken = load({"TELEGRAM_WEBHOOK_SECRET": secret}, tmp_path).telegram_webhook_secret
+    assert taken is not None
+    assert taken.get_secret_value() == secret
+
+
+def test_files_that_are_given_must_be_readable(tmp_path):
+    certificate = tmp_path / "cert.pem"
+    lines = faults({"TLS_CERT": str(certificate), "TLS_KEY": str(tmp_path / "key.pem")}, tmp_path)
+    assert [line.partition(":")[0] for line in lines] == ["TLS_CERT", "TLS_KEY"]
+    assert all(
+        line.endswith("put the path of a file that can be read (this one: No such file or directory)")
+        for line in lines
+    )
+    certificate.write_text("x")
+    assert load({"TLS_CERT": str(certificate), "TLS_KEY": str(certificate)}, tmp_path).tls_cert
+
+
+def test_a_pipe_is_no_file_to_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (line,) = faults({"GEOIP_DB": str(tmp_path / "pipe")}, tmp_path)
+    assert line.endswith("(this one: it is a pipe)")
+
+
+def test_words_are_taken_in_any_case(tmp_path):
+    settings = load({"LOG_LEVEL": "WARNING", "LOG_FORMAT": "Json", "ALLOW_PRIVATE_UPSTREAM": "Yes"}, tmp_path)
+    assert (settings.log_level, settings.log_format) == ("warning", "json")
+    assert settings.allow_private_upstream
 
 
 def test_an_empty_port_switches_its_listener_off(tmp_path):
