@@ -5,7 +5,7 @@ Tortoise finds every table through this package: a new table needs its import he
 
 from models.alerts import Alert, Card
 from models.chats import Dialogue, InboundEvent
-from models.hits import Agent, Hit, OwnDevice
+from models.hits import Agent, Hit, OwnDevice, Taught
 from models.mail import Link, Message, Recipient
 from models.people import AccessCode, Account, Destination, Identity, InstanceState, OptOut, Person
 
@@ -27,4 +27,5 @@ __all__ = [
     "OwnDevice",
     "Person",
     "Recipient",
+    "Taught",
 ]

@@ -81,3 +81,37 @@ class OwnDevice(Model):
     class Meta:
         table = "own_device"
         unique_together = (("account", "device"),)
+
+
+class Taught(Model):
+    """What an account said of one of its hits: "that was me", or "not a person".
+
+    The hit is the account's own word; `device`, or `network` and `agent_id`, carry it to others like it, and
+    are null where many people share them. A row that is undone goes when history was judged anew without it.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name="taught"
+    )
+    account_id: int
+    message: fields.ForeignKeyNullableRelation[Message] = fields.ForeignKeyField(
+        "models.Message", null=True, related_name="taught", on_delete=fields.SET_NULL
+    )
+    message_id: int | None
+    uid = fields.CharField(max_length=32)  # Hit.uid
+    answer = fields.CharField(max_length=8)  # me | machine
+    device = fields.CharField(max_length=32, null=True)  # as Hit.device
+    network = fields.CharField(max_length=43, null=True)
+    agent_id = fields.BigIntField(null=True)  # with a network: of this program only; null = of none
+    client = fields.CharField(max_length=60, null=True)  # for people who read the list
+    at = Instant()  # when it was said
+    undone_at = Instant(null=True)
+    # Judging history anew: null = still to do; then up to which mail, and when it was done.
+    reached = fields.BigIntField(null=True)
+    applied_at = Instant(null=True)
+
+    class Meta:
+        table = "taught"
+        unique_together = (("account", "uid"),)
+        indexes = (("message_id",),)

@@ -428,7 +428,7 @@ async def test_of_processes_that_migrate_at_once_one_does_it(bare_url: DatabaseU
     text = f"sqlite:///{bare_url.path}" if bare_url.path else database_url
     running = [_spawn(_MIGRATE, text) for _ in range(3)]
     told = [await asyncio.to_thread(one.communicate, timeout=60) for one in running]
-    assert sorted(out.strip() for out, _ in told) == ["['0001_initial']", "[]", "[]"], told
+    assert sorted(out.strip() for out, _ in told) == sorted([str(known_migrations()), "[]", "[]"]), told
     assert await is_current(bare_url)
 
 
