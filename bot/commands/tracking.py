@@ -44,7 +44,7 @@ async def _describe(request: Request, tracked: Tracked) -> Reply:
         title=f"{quoted(message.subject)}{f' to {to}' if to else ''} is tracked as {message.code}.",
         lines=(*_next_steps(request, tracked), *tracked.warnings),
         copyable=(*pixel, *links),
-        links=(("Copy page", tracked.copy_url),),
+        links=(("Open the copy page", tracked.copy_url),),
         buttons=((Button("Sent", f"sent {message.code}"),),),  # its card has the others
         data=tracked_fields(tracked),
     )

@@ -98,7 +98,7 @@ def keys(reply: Reply) -> tuple[tuple[Key, ...], ...]:
     """Rows of buttons: the reply's own, then one for each value that can be copied."""
     rows = [[key for button in row if (key := _key(button))] for row in reply.buttons]
     copies = [
-        Key(_label(f"Copy {label}"), copy=value)
+        Key(_label(f"Copy {_inside(label)}"), copy=value)
         for label, value in reply.copyable
         if 1 <= units(value) <= COPY_LIMIT
     ][:_COPY_BUTTONS]
@@ -119,6 +119,11 @@ def _key(button: Button) -> Key | None:
     if button.action and units(command) <= COPY_LIMIT:
         return Key(_label(f"{button.text} (copy command)"), copy=command)
     return None
+
+
+def _inside(label: str) -> str:
+    """A label inside a sentence: "Pixel" is "pixel" there, and "HTML" stays."""
+    return label.lower() if label[1:].islower() else label
 
 
 def _label(text: str) -> str:

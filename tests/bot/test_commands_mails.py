@@ -34,7 +34,7 @@ async def test_track_answers_with_pixel_links_and_copy_page(alice: Person):
         "Pixel": reply.data["pixel_url"],
         "acme.com/deck": tracked["tracked_url"],
     }
-    assert reply.links == (("Copy page", reply.data["copy_url"]),)
+    assert reply.links == (("Open the copy page", reply.data["copy_url"]),)
     assert actions(reply) == [f"sent {message.code}"]
     assert message.account_id == alice.account.id
     assert await Card.filter(message_id=message.id).count() == 1
@@ -151,7 +151,7 @@ async def test_show_tells_what_counted_and_why_the_rest_did_not(alice: Person, c
     assert events[0] == "today 09:12 · being looked at"
     assert events[1] == "today 09:11 · clicked acme.com/deck · Chrome"
     assert events[2] == "today 09:06 · opened · Gmail"
-    assert events[3].startswith("today 09:01 · security scan, not counted: It came from a network")
+    assert events[3].startswith("today 09:01 · security scan, not counted: It came from a mail filter")
     assert reply.data["opens"] == 1
     assert reply.data["total_opens"] == 2
 

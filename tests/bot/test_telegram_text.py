@@ -148,7 +148,7 @@ def test_an_action_beyond_all_limits_and_an_empty_one_are_left_out():
 
 def test_short_values_get_a_copy_button_and_long_ones_do_not():
     rows = keys(Reply(copyable=(("Pixel", PIXEL), ("HTML", "x" * 257))))
-    assert rows == ((Key("Copy Pixel", copy=PIXEL),),)
+    assert rows == ((Key("Copy pixel", copy=PIXEL),),)
 
 
 def test_a_label_is_cut_and_never_empty():
