@@ -20,12 +20,15 @@ PAGE_WIDTH = 720
 async def draw() -> list[Path]:
     """Every picture; their files."""
     slack, telegram = await play(on_slack), await play(on_telegram)
-    files = {name: FOLDER / f"{name}.png" for name in ("ring", "cards", "copy-page", "privacy-page")}
+    sheets = {name: _both(slack, telegram, name) for name in slack.tape.parts}
+    pages = {"copy-page": slack.copy_page, "privacy-page": slack.privacy_page}
+    files = {name: FOLDER / f"{name}.png" for name in (*sheets, *pages)}
+    day = slack.tape.entries[0].at
     async with camera() as one:
-        for name in ("ring", "cards"):
-            await one.take(_both(slack, telegram, name), files[name], SHEET_WIDTH)
-        await one.take(slack.copy_page, files["copy-page"], PAGE_WIDTH)
-        await one.take(slack.privacy_page, files["privacy-page"], PAGE_WIDTH)
+        for name, html in sheets.items():
+            await one.take(html, files[name], SHEET_WIDTH, day)
+        for name, html in pages.items():
+            await one.take(html, files[name], PAGE_WIDTH, day)
     return list(files.values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,18 +22,16 @@ class Camera:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
 
-    async def take(self, html: str, file: Path, width: int, clip: str = "") -> None:
-        """A picture of the whole page, or of the element `clip`, twice as fine as the page is wide."""
+    async def take(self, html: str, file: Path, width: int, at: dt.datetime) -> None:
+        """A picture of the whole page as a browser shows it at that moment, twice as fine as it is wide."""
         context = await self._browser.new_context(
-            viewport={"width": width, "height": 800}, device_scale_factor=2, offline=True,
+            viewport={"width": width, "height": 100}, device_scale_factor=2, offline=True,
             locale="en-GB", timezone_id="UTC",
         )  # fmt: skip
         page = await context.new_page()
+        await page.clock.set_fixed_time(at)
         await page.set_content(html)
-        if clip:
-            await page.locator(clip).screenshot(path=file)
-        else:
-            await page.screenshot(path=file, full_page=True)
+        await page.screenshot(path=file, full_page=True)
         await context.close()
         await asyncio.to_thread(_shrink, file)
 

@@ -86,8 +86,7 @@ class Scene:
         """Tracks a mail and says that it is sent: copy page, pixel, links."""
         since = len(self.tape.entries)
         await self.say(text, answers=2)
-        answer = next(one for one in self.tape.entries[since:] if "/m/" in str(one.payload))
-        shown = str(answer.payload)
+        shown = str(_answer_first(self.tape.entries[since:])[1].payload)
         found = [re.search(rf"https://bell\.example/{kind}/[\w.-]+", shown) for kind in "moc"]
         return [one[0] for one in found if one]
 
@@ -160,7 +159,6 @@ async def play(stage: Stage) -> Played:
 
 async def _conversation(scene: Scene) -> Played:
     bell, tape = scene.bell, scene.tape
-    began = len(tape.entries)
     scene.at("09:01")
     page, pixel, link = await scene.track("/track ana@acme.com Q3 proposal https://acme.com/deck")
     copy_page = await (await bell.read(page, **ALICES_BROWSER)).text()
@@ -174,7 +172,9 @@ async def _conversation(scene: Scene) -> Played:
     await bell.read(link, LAPTOP)
     await scene.shows("clicked acme.com/deck")
     await scene.shows("opened ×3 · clicked")
-    tape.keep("ring", began)
+    typed, answer, *rest = _answer_first(tape.entries[2:])  # after the claim and its welcome
+    tape.keep("track", [typed, answer])
+    tape.keep("ring", rest)
     await _many(scene, pixel, link)
     return Played(tape, copy_page, privacy_page)
 
@@ -193,14 +193,20 @@ async def _many(scene: Scene, pixel: str, link: str) -> None:
     await scene.bell.until(lambda: scene.bell.services.writer.queued == 0)
     await scene.shows("more rings")
     await scene.shows("opened ×8")
-    began = len(scene.tape.entries) - 1  # with the digest
+    digest = len(scene.tape.entries) - 1
     scene.at("16:30")
     await scene.say(_as_command(scene, "list"))
     newest = await Message.all().order_by("id").first()
     assert newest is not None
     await scene.say(_as_command(scene, f"show {newest.code}"))
     await scene.say(_as_command(scene, "stats"))
-    scene.tape.keep("cards", began)
+    scene.tape.keep("cards", scene.tape.entries[digest:])
+
+
+def _answer_first(entries: list[Entry]) -> list[Entry]:
+    """What was typed, its answer, and the others. The card may overtake the answer: it goes another way."""
+    answer = next(one for one in entries if "/m/" in str(one.payload))
+    return [entries[0], answer, *[one for one in entries[1:] if one is not answer]]
 
 
 def _as_command(scene: Scene, text: str) -> str:

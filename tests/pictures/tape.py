@@ -36,8 +36,8 @@ class Tape:
     entries: list[Entry] = field(default_factory=list)
     parts: dict[str, list[Entry]] = field(default_factory=dict)
 
-    def keep(self, name: str, since: int) -> None:
-        self.parts[name] = copy.deepcopy(self.entries[since:])
+    def keep(self, name: str, entries: list[Entry]) -> None:
+        self.parts[name] = copy.deepcopy(entries)
 
     def find(self, name: str) -> Entry | None:
         return next((one for one in self.entries if one.id == name), None)

@@ -31,18 +31,23 @@ def conversation(entries: list[Entry], tape: Tape) -> str:
 def _typed(entry: Entry) -> str:
     return (
         f'<div class="bubble mine"><div class="words">{escape(entry.said)}'
-        f"<time>{entry.at:%H:%M}</time></div></div>"
+        f"{_time(f'{entry.at:%H:%M}')}</div></div>"
     )
 
 
 def _message(entry: Entry, tape: Tape) -> str:
     payload = entry.payload
     check_keys("a message", payload, _MESSAGE)
-    edited = "edited " if entry.edited else ""
+    time = f"edited {entry.at:%H:%M}" if entry.edited else f"{entry.at:%H:%M}"
     return (
         f'<div class="bubble"><div class="words">{_quoted(payload, tape)}{words(payload["text"])}'
-        f"<time>{edited}{entry.at:%H:%M}</time></div>{keyboard(payload.get('reply_markup'))}</div>"
+        f"{_time(time)}</div>{keyboard(payload.get('reply_markup'))}</div>"
     )
+
+
+def _time(text: str) -> str:
+    """In the bubble's corner; the last line leaves as much room for it."""
+    return f'<span class="room">{text}</span><time>{text}</time>'
 
 
 def _quoted(payload: Part, tape: Tape) -> str:
