@@ -208,14 +208,14 @@ async def test_a_backup_is_one_moment_of_a_database_in_use(database, tmp_path: P
     written = 0
 
     async def pair() -> None:
-        nonlocal written
         await InstanceState.create(key=f"left {written}", value="x" * 500)
         await Account.create(name=f"right {written}", created_at=MOMENT)
-        written += 1
 
     async def keep_writing() -> None:
+        nonlocal written
         while not stop.is_set():
             await atomically(pair)
+            written += 1
 
     writing = asyncio.create_task(keep_writing())
     while written < 50:
