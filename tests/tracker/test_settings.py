@@ -48,7 +48,7 @@ def test_everything_wrong_is_told_at_once(tmp_path):
             "PORT": "eighty",
             "LOG_LEVEL": "loud",
             "RETENTION_DAYS": "0",
-            "DATABASE_URL": "mysql://root:hunter2@db/x",
+            "DATABASE_URL": "mysql://alice:hunter2@db/x",
             "SLACK_BOT_TOKEN": "xoxb-1",
             "TRUSTED_PROXIES": "10.0.0.0/8, nonsense",
             "TLS_CERT": "cert.pem",
