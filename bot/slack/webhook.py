@@ -51,6 +51,8 @@ class Webhook:
             return web.Response(status=408, text="the body came too slowly")
         except web.HTTPRequestEntityTooLarge:
             return web.Response(status=413, text="the body is too large")
+        except web.RequestPayloadError:
+            return web.Response(status=400, text="the body cannot be read")
         fault = body_fault(self._secret, timestamp, signature, body)
         if fault is not None:
             return web.Response(status=fault.status, text=fault.text)

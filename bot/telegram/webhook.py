@@ -69,6 +69,8 @@ async def _read(request: web.Request) -> bytes | web.Response:
         return web.Response(status=408)
     except web.HTTPRequestEntityTooLarge:
         return web.Response(status=413)
+    except web.RequestPayloadError:
+        return web.Response(status=400)
     return body if len(body) <= BODY_LIMIT else web.Response(status=413)
 
 

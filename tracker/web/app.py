@@ -6,12 +6,11 @@ as the application: it stops after the last answer.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import importlib.util
 from collections.abc import AsyncIterator, Callable
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from tracker.hits.record import Recorder
@@ -21,27 +20,19 @@ from tracker.web.intake import Intake
 from tracker.web.keys import CHAT_HEALTH, INTAKE, RECORDER, SERVICES, UNDER_WAY, ChatHealth, UnderWay
 
 BODY_LIMIT = 256 * 1024
-BODY_SECONDS = 10.0
 _PAGES = ("tracker.web.copy_page", "tracker.web.privacy")
 
 
 @web.middleware
-async def _careful(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Counts requests under way, and cuts a body that does not arrive: the framework waits for ever.
+async def _counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counts requests under way.
 
-    Only a POST has a body that anybody here wants: a pixel is answered whatever comes behind its head.
+    No body is read here: whoever wants one looks at the request first, and reads it within limits of size
+    and time (`read_body` in tracker/web/pages.py; the framework waits for ever).
     """
     under_way = request.app[UNDER_WAY]
     under_way.count += 1
     try:
-        if request.method == hdrs.METH_POST and request.can_read_body:
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    await request.read()  # kept: handlers read it again from memory
-            except TimeoutError:
-                return web.Response(status=408, text="The request took too long to arrive.\n")
-            except web.RequestPayloadError:  # broken chunks, or a compression that it does not have
-                return web.Response(status=400, text="The request cannot be read.\n")
         return await handler(request)
     finally:
         under_way.count -= 1
@@ -61,7 +52,7 @@ def build_app(
     more: Callable[[web.Application], None] | None = None,
 ) -> web.Application:
     """The application without a port. `more` adds routes of the chats. The writer must be started."""
-    app = web.Application(middlewares=[_careful], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[_counted], client_max_size=BODY_LIMIT)
     app[SERVICES] = services
     app[RECORDER] = recorder
     lists = networks_watch.NetworkFiles(services.settings.data_dir)

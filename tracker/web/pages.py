@@ -7,6 +7,7 @@ stranger wrote could ever run.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import html
@@ -19,6 +20,7 @@ from aiohttp import web
 
 _HERE = Path(__file__).parent / "templates"
 SERVER_NAME = "mailbell"
+BODY_SECONDS = 10.0
 
 
 class Markup(str):
@@ -89,6 +91,27 @@ def try_later() -> web.Response:
     response = notice("One moment, please", "We cannot look that up just now. Try again soon.", status=503)
     response.headers["Retry-After"] = "10"
     return response
+
+
+async def read_body(request: web.Request, most: int) -> bytes | None:
+    """The body, or None where it is longer than `most` bytes or cannot be read. HTTPRequestTimeout: too slow.
+
+    Nothing is read of a body that is too long by its own word.
+    """
+    if (request.content_length or 0) > most:
+        return None
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > most:
+                    return None
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="The request took too long to arrive.\n") from None
+    except web.RequestPayloadError:  # broken chunks, or a compression that it does not have
+        return None
+    return bytes(body)
 
 
 @cache

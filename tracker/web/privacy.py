@@ -21,7 +21,7 @@ from tracker.mail.opt_out import opt_out, opt_out_by_token
 from tracker.services import Services
 from tracker.web.intake import TOKEN, describe
 from tracker.web.keys import INTAKE, SERVICES
-from tracker.web.pages import Markup, fill, notice, page, try_later
+from tracker.web.pages import Markup, fill, notice, page, read_body, try_later
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +110,9 @@ async def _opt_out(services: Services, address: str | None, token: str) -> None:
 
 async def _read_form(request: web.Request) -> dict[str, str]:
     """The fields of a small form, the first value of each; nothing of anything else."""
-    if request.content_type != "application/x-www-form-urlencoded" or (request.content_length or 0) > _BODY:
+    if request.content_type != "application/x-www-form-urlencoded":
         return {}
-    body = (await request.read())[:_BODY]
+    body = await read_body(request, _BODY) or b""
     try:
         fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=5)
     except ValueError:
