@@ -29,6 +29,7 @@ ROLES: dict[str, Parts] = {
 }
 
 WRONG_USE = 2
+_STDERR = 2  # the last of the three descriptors that every process begins with
 
 
 def _settings() -> Settings:
@@ -41,8 +42,19 @@ def _settings() -> Settings:
     return settings
 
 
+def _fill_standard_descriptors() -> None:
+    """Opens what whoever started us closed of stdin, stdout and stderr.
+
+    Else a file or socket of ours gets that number, and is read and written as if it were the terminal.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+
+
 def _finish(work: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
     """Runs `work` with the settings and ends the process with its exit code."""
+    _fill_standard_descriptors()
     settings = _settings()
     try:
         sys.exit(asyncio.run(work(settings)))

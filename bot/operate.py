@@ -107,8 +107,13 @@ async def _export(settings: Settings, account: str | None, since: str | None, as
         try:
             start = parse_since(since, services.now()) if since else None
             await write_export(services, sys.stdout, account=owner, since=start, as_csv=as_csv)
+            sys.stdout.flush()
         except ExportError as error:
             raise OperatorError(str(error)) from None
+        except BrokenPipeError:
+            raise  # `export | head`: who reads has enough
+        except OSError as error:
+            raise OperatorError(f"the export could not be written to its end ({error.strerror})") from None
     return 0
 
 

@@ -105,7 +105,8 @@ async def _until_ready(
     ready = asyncio.Event()
     try:
         add(descriptor, ready.set)
-    except OSError:  # epoll refuses files and /dev/null: they never block
+    except OSError:  # epoll refuses files and devices such as /dev/null: they never block
+        await asyncio.sleep(0)  # and may never end: others have their turn
         return
     try:
         await ready.wait()

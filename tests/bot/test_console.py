@@ -313,6 +313,16 @@ async def test_input_from_a_file_and_from_nowhere_ends_by_itself(scene, tmp_path
         assert len((tmp_path / "out").read_text().splitlines()) == count
 
 
+async def test_input_without_end_or_line_keeps_nobody_waiting(scene, tmp_path):
+    with Path("/dev/zero").open("rb") as stdin, (tmp_path / "out").open("wb") as stdout:
+        console = ConsoleChat(scene.services, Echo(), stdin=stdin.fileno(), stdout=stdout.fileno())
+        await console.start()
+        async with asyncio.timeout(5):
+            for _ in range(100):
+                await asyncio.sleep(0)
+        await console.stop()
+
+
 async def test_a_file_is_saved_beside_and_named_and_overwrites_nothing(scene, tmp_path):
     (tmp_path / "stats.png").write_bytes(b"mine")
     echo = Echo()

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -19,15 +20,17 @@ SAFARI = (
 )
 
 
-async def short_command(directory: Path, port: int, *arguments: str) -> tuple[int, str, str]:
+async def short_command(
+    directory: Path, port: int, *arguments: str, stdout: Any = asyncio.subprocess.PIPE
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `python -m bot ARGUMENTS` beside a running service."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", *arguments, cwd=directory, env=environment(port),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdout=stdout, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return process.returncode, (out or b"").decode(), err.decode()
 
 
 async def test_demo_rings_three_times_and_tells_the_click(tmp_path):
@@ -86,6 +89,10 @@ async def test_every_hit_is_in_the_export_while_the_service_runs(tmp_path):
         assert len(rows) == 3
         assert {row["recipient"] for row in rows} == {"ana@acme.com"}
         assert rows[0]["class"] == "human"
+        with Path("/dev/full").open("w") as full:
+            code, _, err = await short_command(tmp_path, bell.port, "export", stdout=full)
+        assert (code, err.count("\n")) == (1, 1)
+        assert "No space left" in err
         code, out, err = await short_command(tmp_path, bell.port, "backup", "saved.mailbell")
         assert code == 0, err
         assert (tmp_path / "saved.mailbell").stat().st_size > 0

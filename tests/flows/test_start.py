@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.processes.mailbell import environment, free_port
@@ -74,3 +75,28 @@ async def test_windows_line_ends_in_the_env_file_do_no_harm(tmp_path: Path) -> N
     code, errors = await start(tmp_path)
     assert code == 0
     assert errors.startswith("claim code: ")
+
+
+async def test_closed_standard_descriptors_are_no_numbers_for_files_of_ours(tmp_path: Path) -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", f"exec {sys.executable} -m bot 0<&- 1>&- 2>&-", cwd=tmp_path, env=environment(port)
+    )
+    try:
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            while not await _answers(session, f"http://127.0.0.1:{port}/healthz"):
+                await asyncio.sleep(0.1)
+        for number in range(3):
+            assert Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path("/dev/null")
+    finally:
+        process.terminate()
+        await process.wait()
+    assert process.returncode == 0
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
