@@ -21,8 +21,13 @@ async def answer_sent(request: Request) -> Reply:
     await arm(request.services, message, now, "sent")
     await Card.filter(message_id=message.id).update(dirty_at=now)  # its rows say "sent" now
     request.services.wake.ring(OUTBOX)
-    said = "counts already" if counts else "counts from now on"
-    title = f"{quoted(message.subject)} ({message.code}) {said}. I ring when it is opened or clicked."
+    name = f"{quoted(message.subject)} ({message.code})"
+    if message.mode == "off":
+        title = f"{name} is sent. Tracking is off for it, so nothing is recorded."
+    else:
+        said = "counts already" if counts else "counts from now on"
+        seen = "clicked" if message.mode == "clicks" else "opened or clicked"
+        title = f"{name} {said}. I ring when it is {seen}."
     return Reply(title=title, data={"message": message.code})  # its card has the buttons
 
 

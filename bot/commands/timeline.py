@@ -12,14 +12,14 @@ from bot.words import ago, moment, one_line, plural, quoted, zone_of
 from models import Hit, Message
 from tracker.hits.reasons import sentence
 from tracker.hits.verdicts import Verdict
-from tracker.insights.lists import search_messages
+from tracker.insights.lists import list_messages, search_messages
 from tracker.insights.snapshot import Snapshot, snapshot
 
 EVENTS = 12
 
 
 async def answer_show(request: Request) -> Reply:
-    """`show CODE`, or words that only one mail has."""
+    """`show CODE`, or words that only one mail has; alone the newest mail."""
     message = await _find(request)
     found = await snapshot(message.id)
     if found is None:
@@ -43,10 +43,13 @@ async def answer_show(request: Request) -> Reply:
 
 
 async def _find(request: Request) -> Message:
-    """By code; else the one mail that the words fit, or a choice."""
+    """By code; else the one mail that the words fit, or a choice; without words the newest."""
     words = request.arguments
     if not words:
-        raise CommandError("which mail? Type its code, such as: show k7m2qx. Type list to see the codes")
+        newest = await list_messages(request.account, limit=1)
+        if not newest:
+            raise CommandError("you have no mail yet. To make one, type: track ana@acme.com Q3 proposal")
+        return newest[0]
     found = await search_messages(request.account, words[:200], 6)
     if not found:
         return await own_mail(request, words)  # says that there is none
@@ -162,8 +165,11 @@ def _data(found: Snapshot) -> dict[str, object]:
 SHOW = Command(
     verb="show",
     summary="One mail: who opened, who clicked, and when",
-    usage="CODE",
+    usage="[CODE]",
     handler=answer_show,
-    details=("Words from the subject do as well. What did not count is listed with the reason.",),
-    examples=("show k7m2qx", "show Q3 proposal"),
+    details=(
+        "Words from the subject do as well; alone it is your newest mail.",
+        "What did not count is listed with the reason.",
+    ),
+    examples=("show", "show k7m2qx", "show Q3 proposal"),
 )

@@ -184,7 +184,18 @@ async def test_show_finds_a_mail_by_words_or_lets_choose(alice: Person, clock: C
     assert first.code in choice.title
     assert second.code in choice.title
     assert "I find no mail" in (await alice.types("show nothing")).title
-    assert "list" in (await alice.types("show")).title
+
+
+async def test_show_alone_is_the_newest_mail(alice: Person, bob: Person, clock: Clock):
+    none = await alice.types("show")
+    assert none.kind is Kind.ERROR
+    assert "track ana@acme.com" in none.title
+    await builders.mail(alice.account, clock(), subject="Older")
+    newest = await builders.mail(alice.account, clock.advance(minutes=1), subject="Newer")
+    await builders.mail(bob.account, clock.advance(minutes=1), subject="Somebody else's")
+    shown = await alice.types("show")
+    assert shown.title == f'"Newer" ({newest.code})'
+    assert shown == await alice.types(f"show {newest.code}")
 
 
 async def test_times_are_told_in_the_accounts_zone(alice: Person, clock: Clock):

@@ -235,6 +235,19 @@ async def test_sent_pressed_late_does_not_take_back_what_counted(alice: talk.Per
     assert (await Card.get()).dirty_at == clock(), "the card says that it was sent"
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("full", "counts from now on. I ring when it is opened or clicked."),
+        ("clicks", "counts from now on. I ring when it is clicked."),
+        ("off", "is sent. Tracking is off for it, so nothing is recorded."),
+    ],
+)
+async def test_sent_promises_what_the_mail_can_keep(alice: talk.Person, clock: Clock, mode: str, said: str):
+    mail = await builders.mail(alice.account, clock(), armed=False, mode=mode)
+    assert (await alice.types("sent")).title == f'"Q3 proposal" ({mail.code}) {said}'
+
+
 async def test_sent_alone_takes_the_newest_mail_that_waits(
     alice: talk.Person, bob: talk.Person, clock: Clock
 ):
