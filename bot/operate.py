@@ -7,6 +7,7 @@ stderr, and end with 0 (done) or 1 (failed; the text says why). `__main__` adds 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -113,6 +114,8 @@ async def _export(settings: Settings, account: str | None, since: str | None, as
         except BrokenPipeError:
             raise  # `export | head`: who reads has enough
         except OSError as error:
+            # What is still in the buffer must not fail once more at the end of the process.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise OperatorError(f"the export could not be written to its end ({error.strerror})") from None
     return 0
 
