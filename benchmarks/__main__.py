@@ -12,7 +12,8 @@ MEASUREMENTS = {
     "latency": "how long a reader waits at 1,000 hits/s, beside a bare fsync",
     "sustained": "a minute of everything at once on one core",
     "judge": "what judging a hit costs",
-    "deliver": "from the open to the call of the chat's API",
+    "ringing": "from the open to the call of the chat's API",
+    "deliver": "from the alert in the outbox to the chat",
     "memory": "start-up time and idle memory",
 }
 
