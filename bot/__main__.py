@@ -38,7 +38,8 @@ def _settings() -> Settings:
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(WRONG_USE)
-    logs.configure(settings)
+    at_terminal = sys.stdin is not None and sys.stdin.isatty() and not settings.has_chats
+    logs.configure(settings, at_terminal=at_terminal)
     return settings
 
 

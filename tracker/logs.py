@@ -36,8 +36,12 @@ def _mask_all(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def configure(settings: Settings) -> None:
-    """Sends everything that is logged to stderr, as LOG_LEVEL and LOG_FORMAT say."""
+def configure(settings: Settings, *, at_terminal: bool = False) -> None:
+    """Sends everything that is logged to stderr, as LOG_LEVEL and LOG_FORMAT say.
+
+    `at_terminal`: somebody chats where the lines would appear; without LOG_LEVEL only warnings come through.
+    """
+    quiet = at_terminal and "log_level" not in settings.model_fields_set
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -58,7 +62,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel("WARNING" if quiet else settings.log_level.upper())
     for chatty in (
         "aiosqlite",
         "tortoise",
