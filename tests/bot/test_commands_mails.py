@@ -186,6 +186,11 @@ async def test_show_finds_a_mail_by_words_or_lets_choose(alice: Person, clock: C
     assert "I find no mail" in (await alice.types("show nothing")).title
 
 
+async def test_track_says_whom_it_could_not_take_as_a_recipient(alice: Person):
+    reply = await alice.plainly("Ana <ana@acme.com>, Bob")
+    assert "Bob has no mail address, so it is no recipient" in reply.text
+
+
 async def test_show_alone_is_the_newest_mail(alice: Person, bob: Person, clock: Clock):
     none = await alice.types("show")
     assert none.kind is Kind.ERROR

@@ -188,3 +188,26 @@ def test_reading_never_fails_in_another_way_and_never_makes_anything_up(text):
 def test_emoji_and_joined_scripts_survive_the_cleaning():
     assert clean_line("team 👩\u200d💻 می\u200cخواهم") == "team 👩\u200d💻 می\u200cخواهم"
     assert clean_line("a\u200db\u200d") == "ab"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Ana <ana@acme.com>, Bob", ["Bob"]),
+        ("Ana <ana@acme.com>, Bob Smith", ["Bob Smith"]),
+        ("ana@acme.com, Bob, eve@acme.com Lunch", ["Bob"]),
+        ("ana@acme.com; bob o'neil; Eve <eve@acme.com>; Zoë; dan@acme.com", ["bob o'neil", "Zoë"]),
+        # Commas that stand before a subject, or in names.
+        ("ana@acme.com, Lunch", []),
+        ("ana@acme.com, bob@acme.com, Q3 proposal, https://acme.com/deck", []),
+        ("Ana <ana@acme.com>, about our lunch on Friday", []),
+        ("Ana <ana@acme.com>, Q3 proposal", []),
+        ("Lunch, ana@acme.com, bob@acme.com", []),
+        ('bob@acme.com, "Smith, Ana" <ana@acme.com>', []),
+        ("Ana, Bob", []),
+        ("ana@acme.com,, ;bob@acme.com,", []),
+    ],
+)
+def test_a_name_without_address_in_a_list_of_recipients_is_told(text, names):
+    told = [one.partition(" has no mail address")[0] for one in parse_draft(text).warnings]
+    assert told == names

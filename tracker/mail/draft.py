@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from models.columns import clean_text
+from tracker.mail.nameless import names_without_address
 
 MAX_RECIPIENTS = 50
 MAX_LINKS = 50
@@ -55,7 +56,8 @@ def parse_draft(text: str) -> Draft:
         raise DraftError(f"That is too long. Type something like: {EXAMPLE}")
     reader = _Reader()
     end = -1
-    for found in _CHUNK.finditer(clean_line(text)):
+    line = clean_line(text)
+    for found in _CHUNK.finditer(line):
         reader.glued = reader.glued and found.start() == end
         end = found.end()
         inside = found["angled"]
@@ -63,6 +65,10 @@ def parse_draft(text: str) -> Draft:
             reader.read_angled(found[0], inside)
         else:
             reader.read_chunk(found[0])
+    reader.warnings += [
+        f"{shorten(name, 60)} has no mail address, so it is no recipient: type it like ana@acme.com."
+        for name in names_without_address(line)[:MAX_RECIPIENTS]
+    ]
     return reader.draft()
 
 
