@@ -191,7 +191,7 @@ class Settings(BaseModel):
     @cached_property
     def is_trial(self) -> bool:
         """A start with BASE_URL on loopback: somebody tries mailbell on their own machine."""
-        return _is_loopback(self.public_url)
+        return is_loopback(self.public_url)
 
     @cached_property
     def listen_host(self) -> str:
@@ -242,8 +242,12 @@ def _make_key(path: Path) -> None:
         unready.unlink(missing_ok=True)
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def is_loopback(url: str) -> bool:
+    """Whether the address's host is this machine itself; what cannot be read is not."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -318,7 +322,7 @@ def _misfits(given: Mapping[str, str]) -> list[str]:
             there, missing = (one, other) if one in given else (other, one)
             wrong.append(f"{there.upper()}: is set without {missing.upper()}; set both or none")
     key, url = given.get("secret_key"), given.get("base_url", "http://localhost")
-    if key is None and not _is_loopback(url):
+    if key is None and not is_loopback(url):
         wrong.append(
             f"SECRET_KEY: is empty while BASE_URL is {url}; put 32 or more random characters, "
             "such as from `openssl rand -hex 32`"

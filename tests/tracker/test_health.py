@@ -111,6 +111,9 @@ async def test_metrics_are_for_the_machine_itself_or_the_token(tracker: Tracker)
     assert status == 200
     assert "mailbell_hits_total 0.0" in text
     assert (await ask(**{"X-Forwarded-For": "203.0.113.9"}))[0] == 403  # through a proxy on this machine
+    for name, value in (("X-Forwarded-Proto", "https"), ("Host", "bell.example"), ("Host", "[")):
+        assert (await ask(**{name: value}))[0] == 403
+    assert (await ask(Host="localhost:8080"))[0] == 200
     assert (await ask(Authorization="Bearer open sesame", **{"X-Forwarded-For": "203.0.113.9"}))[0] == 200
     assert (await ask(Authorization="Bearer wrong"))[0] == 403
     assert (await ask(Authorization="Bearer"))[0] == 403

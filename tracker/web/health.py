@@ -22,6 +22,7 @@ from models.columns import to_micros
 from models.writer import Statement, WriterDownError
 from tracker.hits.record import Recorder
 from tracker.services import Services
+from tracker.settings import is_loopback
 from tracker.web.keys import CHAT_HEALTH, RECORDER, SERVICES
 
 PROBE_SECONDS = 0.3  # how long an answer waits for the database
@@ -33,6 +34,8 @@ _WRITE = Statement(
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     (("healthz", "written by /healthz"),),
 )
+# What proxies add to a request: then its loopback connection is theirs.
+_BY_PROXIES = ("x-forwarded-", "forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip")
 _UNJUDGED = f"SELECT count(*) FROM (SELECT 1 FROM hit WHERE judged_at IS NULL LIMIT {UNJUDGED_LIMIT}) AS u"  # noqa: S608, a constant
 _OLDEST = (
     "SELECT min(a.due_at) FROM alert a JOIN destination d ON d.id = a.destination_id"
@@ -135,7 +138,9 @@ def _may_see_metrics(request: web.Request) -> bool:
     if token is not None and given[0].lower() == "bearer":
         secret = token.get_secret_value().encode()
         return hmac.compare_digest(given[2].strip().encode("utf-8", "replace"), secret)
-    if any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")):
+    if any(name.lower().startswith(_BY_PROXIES) for name in request.headers):
+        return False
+    if not is_loopback(f"http://{request.host}"):  # a proxy on this machine that only keeps the Host
         return False
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     try:
