@@ -16,7 +16,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 from tracker.settings import Settings
 
-_ADDRESS = re.compile(r"[^\s<>\"'(),:;@]+@[^\s<>\"'(),:;@]+")
+# Looked for from the beginning of a word only: from each of its letters would cost the square of its length.
+_ADDRESS = re.compile(r"(?<![^\s<>\"'(),:;@])[^\s<>\"'(),:;@]+@[^\s<>\"'(),:;@]+")
 _TOKEN_PATH = re.compile(r"/(o|c|m)/[^\s\"'?]+")
 # What Slack and Telegram put into URLs and headers to authenticate.
 _SECRET = re.compile(r"(xox[a-z]-|xapp-)[\w-]+|\bbot\d+:[\w-]+")
