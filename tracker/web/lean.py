@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import cast
 
 from tracker.hits.record import Recorder
 from tracker.web.hits import GIF, PIXEL_HEADERS
@@ -124,8 +125,7 @@ class Lean(asyncio.Protocol):
         self.idle_since = door.now
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else None
         self._door.connections.add(self)
