@@ -290,6 +290,8 @@ def test_the_kinds_of_agents_are_all_used():
         BARRACUDA,
         HEADLESS,
         CHROME,
+        "AcmeMail/3.1",
+        "Foo/1.0",
         "x",
     ]
     assert [agent_of(one).kind for one in samples] == list(AgentKind)

@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
-from tracker.hits.agent_names import (
-    BROWSERS,
-    GATEWAYS,
-    MAIL_CLIENTS,
-    OFFICE,
-    PROXIES,
-    SYSTEMS,
-    UNFURLERS,
-    Names,
-)
+from tracker.hits.browser_names import BROWSERS, ENGINES, PHONES, SYSTEMS
+from tracker.hits.machine_names import GATEWAYS, PROGRAM_STEMS, STEMS, UNFURLERS, UNFURLERS_FIRST
+from tracker.hits.mail_names import MAIL_CLIENTS, OFFICE, PROXIES, Names
+
+LONGEST = 600  # characters that are looked at; the longest of people's in-app browsers are under 500
 
 
 class AgentKind(Enum):
@@ -38,7 +33,11 @@ class AgentKind(Enum):
     GATEWAY = auto()
     BOT = auto()
     BROWSER = auto()
-    UNRECOGNISED = auto()
+    MAIL_PROGRAM = auto()  # says "mail" of itself, and is none that we know
+    PROGRAM = auto()  # has a name of its own, and neither a browser's engine nor a phone in it
+    UNRECOGNISED = (
+        auto()
+    )  # also what an app fetches by itself, past any browser: "Foo/1 CFNetwork/…", "Dalvik/…"
 
 
 @dataclass(frozen=True)
@@ -59,43 +58,43 @@ _NONE = Agent(AgentKind.NONE)
 _GMAIL_PREFETCH_END = "chrome/42.0.2311.135 safari/537.36 edge/12.246 mozilla/5.0"
 
 # A proxy for images in mail that is not in the table yet still says so.
-_ANY_PROXY = re.compile(r"(?:mail|image)[ _-]?proxy", re.I)
+_ANY_PROXY = re.compile(r"(?:mail(?:\.ukr\.net)?|image|img)[ _-]?proxy")
 
-# Words of machines, matched at their edges: "bot" ends or begins a word, so that Cubot's phones, "about" and
-# "bottle" are not in it by themselves.
-_BOT = re.compile(
-    r"""(?<!cu)bots?(?![a-z]) | \bbot[-_/ ] | crawl | spider | slurp | scrap(?:er|ing|y) | archiver | fetcher
-    | monitor(?:ing)?\b | uptime | pingdom | statuscake | site24x7 | checker | validator | scanner | indexer
-    | headless | phantomjs | puppeteer | playwright | selenium | webdriver | electron-fetch | lighthouse
-    | \bcurl/ | \bwget | libwww | python | urllib | aiohttp | httpx | requests/ | scrapy | mechanize
-    | go-http-client | okhttp | \bjava\b | apache-http | jakarta | http[-_]?client | http\.rb | faraday
-    | \bruby\b | \bperl\b | php/ | guzzle | node-fetch | axios | undici | \bnode(?:\.js)?/ | \bgot\b
-    | superagent | postman | insomnia | dart: | \bdart/ | reqwest | \bhyper/ | \brust\b | winhttp
-    | wininet | powershell | cfnetwork | dataprovider | censys | zgrab | masscan | nmap | nikto | nuclei
-    | internetmeasure | facebookplatform | feed(?:ly|burner|fetcher|validator) | rss\b
-    | google-?(?:other|safety|adwords|read-aloud)
-    | mediapartners | apis-google | chatgpt | gptbot | claude | anthropic | perplexity | openai | cohere-ai
-    | preview\b | prerender | \+https?:// | @[\w-]+\.[a-z]{2,} """,
-    re.I | re.X,
+# "bot" ends or begins a word: it is in "about", "bottle", "Caboto" and in Cubot's phones, too.
+_BOT = re.compile(r"(?<!cu)b[o0]ts?(?![a-z])|\bbot[-_/ ]")
+
+# Who wants to be asked why it came gives an address. A few toolbars of Internet Explorer do, too.
+_CONTACT = re.compile(
+    r"https?:/|\bwww\.|\+\w[\w-]*\.[a-z]|@[\w-]+\.[a-z]"
+    r"|[ (;](?:[\w-]+\.)+(?:com|net|org|io|eu|dev|ai)\b(?! mobile)"
 )
+_TOOLBARS = re.compile(r"bsalsa\.com|kangaroo-personal|avast browser|fbcr/|; \+drm")
+
+# Added to what browsers have inside their brackets: "(KHTML, like Gecko; compatible; Foo)".
+_INSERTED = re.compile(r"like gecko; ?(?:compatible|[\w-]+[)/ ])|safari/[\d.]+ \(compatible")
+_COMPATIBLE = re.compile(
+    r"^mozilla/[\d.]+ \(compatible[;,] ?+(?!msie|konq|icab|omniweb|opera|netpos|safari|gecko|linux [\d.]+\)"
+    r"|windows|intel|mozilla|avantgo|ms front|;)"
+)
+
+# A name in front of a desktop browser's whole text: who wrote it there is not that browser.
+_IN_FRONT = re.compile(r"^[\w.-]+(?:/[\w.]+)?,? mozilla/[45]\.0 \((?:windows|macintosh|x11|linux)")
 
 # The bracket that names an Android phone holds its model, which may have any name ("CUBOT NOTE", "Robot").
-_ANDROID_BRACKET = re.compile(r"\([^()]*android[^()]*\)", re.I)
-_ENGINE = re.compile(
-    r"(?:mozilla/5\.0 \(.*(?:chrome/|crios/|firefox/|fxios/|safari/|applewebkit/|trident/|gecko/))"
-    r"|(?:mozilla/4\.0 \(compatible; msie )|(?:opera/\d)|(?:ucweb/)",
-    re.I | re.S,
-)
+_ANDROID = re.compile(r"\([^()]{0,40}android[^()]*\)")
+_NETSCAPE = re.compile(r"mozilla/[1-4]\.\d[\w.-]* ?(?:\[\w+\]|\((?:x11|win|mac|palm|os/2))")
+_PRODUCT = re.compile(r"([\w%.-]{1,40}(?: \w{1,20}){0,2})/v?\d[\w.]*(-e?mail$)?")
+_APP = ("cfnetwork/", "dalvik/", "darwin/", "android", "iphone", "ipad")
 
 
 @lru_cache(maxsize=8192)
 def agent_of(text: str | None) -> Agent:
-    """What this user agent is. Any text is answered, in time linear in its length (it is cut to 1,000)."""
-    text = (text or "").strip()[:1000]
+    """What this user agent is. Any text is answered, in time linear in its length (it is cut)."""
+    text = (text or "").strip()[:LONGEST]
     if not text:
         return _NONE
     low = text.lower()
-    return _mail_agent(text, low) or _machine(low) or _browser(low) or Agent(AgentKind.UNRECOGNISED)
+    return _mail_agent(text, low) or _machine(low) or _browser(low) or _program(text, low)
 
 
 def _mail_agent(text: str, low: str) -> Agent | None:
@@ -108,11 +107,11 @@ def _mail_agent(text: str, low: str) -> Agent | None:
         return Agent(AgentKind.BARE, "Apple Mail")
     if low.endswith(_GMAIL_PREFETCH_END):
         return Agent(AgentKind.GMAIL_PREFETCH, "Gmail")
-    if name := _find(low, UNFURLERS):
+    if name := _find(low, UNFURLERS) or _first(low, UNFURLERS_FIRST):
         return Agent(AgentKind.UNFURLER, name)
-    if match := _ANY_PROXY.search(text):
+    if match := _ANY_PROXY.search(low):
         return Agent(AgentKind.PROXY, _own_name(text, match.start()))
-    if name := _find(low, MAIL_CLIENTS):
+    if (name := _find(low, MAIL_CLIENTS)) and not _BOT.search(low):
         return Agent(AgentKind.MAIL_CLIENT, name)
     if "ms-office" in low or "msoffice" in low or "microsoft outlook" in low or "microsoft office" in low:
         return Agent(AgentKind.OUTLOOK, "Outlook")
@@ -123,32 +122,80 @@ def _mail_agent(text: str, low: str) -> Agent | None:
 
 def _is_apple_mail(low: str) -> bool:
     """Apple Mail without privacy protection: WebKit and nothing after it, but "Mobile/…" on iPhones."""
+    if low.startswith("mail/") and "cfnetwork/" in low:
+        return True
     if "applewebkit/" not in low or ("macintosh" not in low and "iphone" not in low and "ipad" not in low):
         return False
-    rest = low.rpartition("(khtml, like gecko)")[2].strip()
-    return not rest or bool(re.fullmatch(r"mobile/\w+", rest))
+    before, _, rest = low.rpartition("(khtml, like gecko)")
+    return bool(re.fullmatch(r" ?(?:mobile/\w+)?", rest)) and not _CONTACT.search(before)
 
 
 def _machine(low: str) -> Agent | None:
+    """Gateways, and whatever says by a word, a name or an address to write to that it is a machine."""
     if name := _find(low, GATEWAYS):
         return Agent(AgentKind.GATEWAY, name)
-    phoneless = _ANDROID_BRACKET.sub("()", low, count=1)
+    phoneless = _ANDROID.sub(_unphoned, low, count=1) if "android" in low else low
     if match := _BOT.search(phoneless):
         return Agent(AgentKind.BOT, _own_name(phoneless, match.start()))
+    for stem in STEMS:
+        if stem in phoneless:
+            return Agent(AgentKind.BOT, _own_name(phoneless, phoneless.find(stem)))
+    if match := _INSERTED.search(phoneless) or _COMPATIBLE.search(phoneless):
+        return Agent(AgentKind.BOT, _own_name(phoneless, match.end() - 1))
+    if _IN_FRONT.match(phoneless):
+        return Agent(AgentKind.BOT, _own_name(phoneless, 0))
+    if (match := _CONTACT.search(phoneless)) and not _TOOLBARS.search(phoneless):
+        return Agent(AgentKind.BOT, _contact(phoneless, match.start()))
     return None
 
 
+def _contact(low: str, at: int) -> str | None:
+    """Who asks: the name in front, or the host of the address."""
+    if not low.startswith("mozilla/"):
+        return _own_name(low, 0)
+    return _own_name(re.sub(r"^.?https?:/+(?:www\.)?", "", low[at:]), 0)
+
+
+def _unphoned(bracket: re.Match[str]) -> str:
+    """The bracket without the phone's name, but for an address or a version that no phone has in it."""
+    return " ".join(re.findall(r"https?:/\S+|[a-z]bot[/-]\w+", bracket.group()))
+
+
 def _browser(low: str) -> Agent | None:
-    if not _ENGINE.search(low):
+    """Any engine, the phones of before, the browsers of text terminals: somebody is in front of it."""
+    if "cfnetwork/" in low or ("dalvik/" in low and "applewebkit" not in low):
+        return None
+    if not (any(part in low for part in ENGINES) or low.startswith(PHONES) or _NETSCAPE.match(low)):
         return None
     name = _find(low, BROWSERS) or "a browser"
     system = _find(low, SYSTEMS)
     return Agent(AgentKind.BROWSER, f"{name} on {system}" if system else name)
 
 
+def _program(text: str, low: str) -> Agent:
+    """What is left: mail programs, apps of phones, programs with a name, and what says nothing."""
+    product = _PRODUCT.match(low)
+    if product and ("mail" in product[1] or product[2]):
+        return Agent(AgentKind.MAIL_PROGRAM, _own_name(text, 0))
+    if any(part in low for part in _APP) or (low.startswith("mozilla/") and _find(low, SYSTEMS)):
+        return Agent(AgentKind.UNRECOGNISED)
+    if any(stem in low for stem in PROGRAM_STEMS):
+        return Agent(AgentKind.BOT, _own_name(text, 0))
+    if re.search(r"[a-z]{3}", low.removeprefix("mozilla").strip("\"'@/")):
+        return Agent(AgentKind.PROGRAM, _own_name(text, 0))
+    return Agent(AgentKind.UNRECOGNISED)
+
+
 def _find(low: str, names: Names) -> str | None:
     for part, name in names:
         if part in low:
+            return name
+    return None
+
+
+def _first(low: str, names: Names) -> str | None:
+    for part, name in names:
+        if low.startswith(part):
             return name
     return None
 

@@ -28,6 +28,7 @@ SENTENCES: dict[str, str] = {
     "mail-client": "{client} showed the mail, from the reader's own network.",
     "gateway": "{client} checks mail for danger; no person was there.",
     "bot": "An automated program named {client}; no person was there.",
+    "no-browser": "A program named {client} followed the link; people follow links in a browser.",
     "filter-network": "It came from {network}, where mail is filtered; no person was there.",
     "security-network": "It came from the security company {network} within minutes of sending: a scan.",
     "hosting-network": "It came from a data centre ({network}) within a minute of sending: a scan.",

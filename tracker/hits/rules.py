@@ -14,7 +14,7 @@ from tracker.hits.evidence import DAY, MINUTE, SECOND, HitFacts, Judgement, Mail
 from tracker.hits.networks import HOSTING, MAIL_FILTER, SECURITY, kind_of, owner_of
 from tracker.hits.verdicts import Verdict
 
-RULES_VERSION = "2026.2"
+RULES_VERSION = "2026.3"
 
 SKEW = 2 * SECOND  # clocks of the mail's sender and of this machine may differ by that much
 OWN_DEVICE = DAY
@@ -133,9 +133,12 @@ def link_preview(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement
 
 def mail_client(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
     """A mail program fetches the pixel when it shows the mail: a person, from their own network."""
-    if hit.kind == "open" and hit.agent.kind in (AgentKind.MAIL_CLIENT, AgentKind.OUTLOOK):
+    if hit.kind == "open" and hit.agent.kind in _SHOWS_MAIL:
         return Judgement(Verdict.HUMAN, "mail-client", hit.agent.name)
     return None
+
+
+_SHOWS_MAIL = frozenset({AgentKind.MAIL_CLIENT, AgentKind.OUTLOOK, AgentKind.MAIL_PROGRAM})
 
 
 def named_gateway(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
@@ -149,6 +152,16 @@ def named_bot(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | 
     """Crawlers, HTTP libraries, monitors and headless browsers that name themselves."""
     if hit.agent.kind is AgentKind.BOT:
         return Judgement(Verdict.BOT, "bot", hit.agent.name)
+    return None
+
+
+def no_browser(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
+    """People follow links in a browser, or in a known mail program's own window; this names itself as neither.
+
+    On an open a program may be one for mail that nobody knows yet: that stays unknown.
+    """
+    if hit.kind == "click" and hit.agent.kind in (AgentKind.PROGRAM, AgentKind.MAIL_PROGRAM):
+        return Judgement(Verdict.BOT, "no-browser", hit.agent.name)
     return None
 
 
@@ -185,7 +198,7 @@ def unrecognised(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement
     """Nothing says that this is a person, nothing that it is not."""
     if hit.agent.kind is AgentKind.NONE:
         return Judgement(Verdict.UNKNOWN, "no-agent")
-    if hit.agent.kind is AgentKind.UNRECOGNISED:
+    if hit.agent.kind in (AgentKind.UNRECOGNISED, AgentKind.PROGRAM):
         return Judgement(Verdict.UNKNOWN, "strange-agent")
     return None
 
@@ -209,6 +222,7 @@ RULES: tuple[Rule, ...] = (
     mail_client,
     named_gateway,
     named_bot,
+    no_browser,
     filter_network,
     too_fast,
     unrecognised,
