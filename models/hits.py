@@ -75,7 +75,7 @@ class OwnDevice(Model):
     )
     account_id: int
     device = fields.CharField(max_length=32)  # as Hit.device
-    source = fields.CharField(max_length=16)  # copy-page | submission | told
+    source = fields.CharField(max_length=16)  # copy-page | submission
     seen_at = Instant()
 
     class Meta:

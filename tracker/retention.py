@@ -34,6 +34,8 @@ KEPT = (
     Kept("hit", "at"),
     Kept("alert", "due_at", "state <> 'waiting'"),
     Kept("own_device", "seen_at", aging=False),  # a device is seen again and again
+    # A device that somebody said is theirs is theirs for a day; what is no person stays none.
+    Kept("taught", "at", "answer = 'me'", aging=False),
     Kept("inbound_event", "at", for_days=EVENTS_KEPT.days),
 )
 

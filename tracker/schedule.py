@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tracker import retention
+from tracker.hits import teaching
 from tracker.services import Services
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,10 @@ class Duty:
     work: Callable[[Services], Awaitable[object]]
 
 
-DUTIES: tuple[Duty, ...] = (Duty("retention", 6 * 3600, retention.enforce),)
+DUTIES: tuple[Duty, ...] = (
+    Duty("retention", 6 * 3600, retention.enforce),
+    Duty("taught", 5, teaching.catch_up),
+)
 
 
 async def run_schedule(services: Services, duties: Sequence[Duty] = DUTIES) -> None:

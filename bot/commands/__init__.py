@@ -13,15 +13,21 @@ from bot.commands.listing import LIST
 from bot.commands.mutes import MUTE, UNMUTE
 from bot.commands.registry import Command
 from bot.commands.settings import SETTINGS
+from bot.commands.taught import MACHINE_COMMAND, ME_COMMAND, TAUGHT
 from bot.commands.timeline import SHOW
 from bot.commands.tracking import LINK, TRACK
+from bot.commands.why import WHY
 
 COMMANDS: tuple[Command, ...] = (
     TRACK,
     LINK,
     LIST,
     SHOW,
+    WHY,
     STATS,
+    ME_COMMAND,
+    MACHINE_COMMAND,
+    TAUGHT,
     MUTE,
     SETTINGS,
     SENT,

@@ -10,7 +10,8 @@ from bot.words import one_line
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Track", ("track", "link", "sent", "forget")),
-    ("Look", ("list", "show", "stats", "export")),
+    ("Look", ("list", "show", "why", "stats", "export")),
+    ("Teach", ("me", "machine", "taught")),
     ("Ring", ("mute", "settings")),
     ("More", ("invite", "demo", "help")),
 )

@@ -13,6 +13,7 @@ from tracker.insights.lists import FILTERS, Which, count_messages, list_messages
 PAGE = 10
 MOST_ACTION = 64  # bytes of a button's action
 _PAGE_MARK = "page:"
+_NOTHING = {"off": "not tracked", "clicks": "no click seen", "watch": "watched for a reply"}
 
 
 async def answer_list(request: Request) -> Reply:
@@ -110,7 +111,7 @@ def _state(message: Message, now: dt.datetime) -> str:
     if not states and message.armed_at is None and message.arms_at > now:
         states.append("not sent yet")
     if not states:
-        states.append({"off": "not tracked", "clicks": "no click seen"}.get(message.mode, "no open seen"))
+        states.append(_NOTHING.get(message.mode, "no open seen"))
     if message.muted:
         states.append("muted")
     return " · ".join(states)

@@ -17,6 +17,7 @@ from bot.chat import Button, Place, Reply
 from bot.commands.arguments import MODES, POLICIES, own_mail, read_choice
 from bot.commands.mutes import ensure_person
 from bot.commands.registry import Command, CommandError, Request
+from bot.commands.taught import answer_taught
 from bot.words import moment, one_line, quoted, zone_of
 from models import Account, Card, Destination, Link, Message, Person
 from models.database import atomically
@@ -253,6 +254,11 @@ async def _change_person(request: Request, address: str, rest: str) -> Reply:
     return Reply(title=f"{one_line(address, 64)}: {name.lower()} {policy or 'as for all'}.")
 
 
+async def _show_devices(request: Request, value: str) -> Reply:
+    """`settings devices`: what was taught, as `taught` shows it."""
+    return await answer_taught(replace(request, arguments=value))
+
+
 _Change = Callable[[Request, str], Awaitable[Reply]]
 _CHANGES: dict[str, _Change] = {
     "opens": _change_opens,
@@ -262,6 +268,7 @@ _CHANGES: dict[str, _Change] = {
     "off": _switch_off,
     "on": _switch_on,
     "here": _change_here,
+    "devices": _show_devices,
 }
 
 SETTINGS = Command(
@@ -275,6 +282,7 @@ SETTINGS = Command(
         "settings mode full|clicks|off: what new mails record.",
         "settings off acme.com, settings on acme.com: nothing is recorded of mails to that domain, or again.",
         "settings here on|off: whether it rings in the chat where you type it.",
+        "settings devices: what you said was you, or no person (as taught).",
         "settings CODE opens first, settings ana@acme.com opens none: for one mail or person.",
         "settings CODE mode clicks|off: what a mail goes on recording.",
     ),

@@ -8,7 +8,7 @@ from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
 from bot.render import card
-from bot.words import ago, moment, one_line, plural, quoted, zone_of
+from bot.words import ago, moment, one_line, quoted, zone_of
 from models import Hit, Message
 from tracker.hits.reasons import sentence
 from tracker.hits.verdicts import Verdict
@@ -20,7 +20,7 @@ EVENTS = 12
 
 async def answer_show(request: Request) -> Reply:
     """`show CODE`, or words that only one mail has; alone the newest mail."""
-    message = await _find(request)
+    message = await find_mail(request, request.arguments)
     found = await snapshot(message.id)
     if found is None:
         raise CommandError(f"{message.code} is gone")
@@ -42,9 +42,8 @@ async def answer_show(request: Request) -> Reply:
     )
 
 
-async def _find(request: Request) -> Message:
+async def find_mail(request: Request, words: str) -> Message:
     """By code; else the one mail that the words fit, or a choice; without words the newest."""
-    words = request.arguments
     if not words:
         newest = await list_messages(request.account, limit=1)
         if not newest:
@@ -96,16 +95,15 @@ def _privacy(found: Snapshot) -> list[str]:
 
 
 def _counted(message: Message) -> list[str]:
-    """Counted and all: the difference is what the reasons below explain."""
-    lines = []
-    for noun, counted, total in (
-        ("open", message.opens, message.total_opens),
-        ("click", message.clicks, message.total_clicks),
-    ):
-        if total > counted:
-            others = total - counted
-            lines.append(f"{plural(counted, noun)} counted; {others} more did not count (see why below).")
-    return lines
+    """All and counted side by side: what lies between is what `why` explains."""
+    if not (message.total_opens or message.total_clicks):
+        return []
+    said = (
+        f"Opens: total {message.total_opens}, counted {message.opens} · "
+        f"clicks: total {message.total_clicks}, counted {message.clicks}"
+    )
+    less = message.opens < message.total_opens or message.clicks < message.total_clicks
+    return [f"{said}. Why the others do not count: why {message.code}" if less else f"{said}."]
 
 
 def _event(hit: Hit, found: Snapshot, now: dt.datetime, zone: dt.tzinfo) -> str:
@@ -143,6 +141,7 @@ def _buttons(message: Message, now: dt.datetime) -> tuple[tuple[Button, ...], ..
     code = message.code
     silent = message.muted or (message.muted_until is not None and message.muted_until > now)
     first = [Button("Ring again", f"unmute {code}") if silent else Button("Mute", f"mute {code}")]
+    first.insert(0, Button("Why?", f"why {code}"))
     if message.armed_at is None and message.arms_at > now:
         first.insert(0, Button("Sent", f"sent {code}"))
     return ((*first, Button("Refresh", f"show {code}"), Button("Forget", f"forget {code}")),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from bot.render import Ring, withdrawal
 from models.columns import from_micros, to_micros
 from models.writer import Statement
 from tracker.services import Services
+
+_UID = re.compile(r"[0-9a-f]{32}")
 
 BATCH = 200
 FOLD_BATCH = 2000  # a flood is folded in big pieces, so that the same thing again and again is one line
@@ -91,7 +94,7 @@ FROM destination d JOIN account a ON a.id = d.account_id WHERE d.id = ?
 _ALERTS = """
 SELECT a.id, a.event, a.ordinal, a.due_at, a.facts, a.attempts, a.remote_id, a.fix_text, a.state,
   m.code, m.subject, r.address, l.label, c.id, c.remote_id,
-  acc.muted_until, d.muted_until, m.muted_until, p.muted_until, m.muted, p.muted
+  acc.muted_until, d.muted_until, m.muted_until, p.muted_until, m.muted, p.muted, a.event_key
 FROM alert a
 JOIN account acc ON acc.id = a.account_id
 JOIN destination d ON d.id = a.destination_id
@@ -193,7 +196,7 @@ def _waiting(row: Sequence[Any]) -> Waiting:
             until=tuple(from_micros(one) for one in row[15:19] if one is not None),
             always=bool(row[19] or row[20]),
         ),
-        ring=Ring(event, code, subject or "", address, ordinal, label, _facts(facts)),
+        ring=Ring(event, code, subject or "", address, ordinal, label, _facts(facts), _hit(row[21])),
         attempts=attempts,
         card_id=card_id,
         card_remote=card_remote,
@@ -201,6 +204,11 @@ def _waiting(row: Sequence[Any]) -> Waiting:
         fix_text=fix_text,
         state=state,
     )
+
+
+def _hit(event_key: str) -> str | None:
+    """An event's key is its hit's uid, where it has a hit."""
+    return event_key if _UID.fullmatch(event_key) else None
 
 
 def _facts(stored: Any) -> Mapping[str, Any]:

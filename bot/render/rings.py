@@ -25,6 +25,7 @@ class Ring:
     ordinal: int | None = None
     label: str | None = None  # of the clicked link: "acme.com/deck"
     facts: Mapping[str, Any] = field(default_factory=dict)
+    hit: str | None = None  # uid of the request that it is about, where it is about one
 
     @property
     def data(self) -> dict[str, Any]:
@@ -60,7 +61,9 @@ def correction(one: Ring, text: str) -> Reply:
     """What replaces a ring that was judged anew; `text` says what it was instead."""
     return Reply(
         title=one_line(text, 300),
-        buttons=((Button("Details", f"show {one.code}"),),) if one.code else (),
+        buttons=((Button("Details", f"show {one.code}"), Button("Why?", f"why {one.code}")),)
+        if one.code
+        else (),
         kind=Kind.ALERT,
         data={**one.data, "corrected": True},
     )
@@ -137,8 +140,17 @@ def _known(one: Ring) -> str:
     return " · ".join(parts)
 
 
+_OF_HITS = frozenset({"open", "click", "hot", "revived"})
+
+
 def _buttons(one: Ring) -> tuple[tuple[Button, ...], ...]:
     if one.code is None:
         return ()
     # Muting for an hour, or the person, is offered by the answer to Mute: a ring is short.
-    return ((Button("Details", f"show {one.code}"), Button("Mute", f"mute {one.code}")),)
+    details, mute = Button("Details", f"show {one.code}"), Button("Mute", f"mute {one.code}")
+    if one.hit is None or one.event not in _OF_HITS:
+        return ((details, mute),)
+    return (
+        (details, Button("Why?", f"why {one.code}"), mute),
+        (Button("That was me", f"me {one.hit}"), Button("Not a person", f"machine {one.hit}")),
+    )

@@ -146,7 +146,10 @@ async def test_show_tells_what_counted_and_why_the_rest_did_not(alice: Person, c
     await Recipient.filter(message_id=mail.id).update(opens=1, clicks=1)
     reply = await alice.types(f"show {mail.code}")
     assert "ana@acme.com: sent · opened ×1 · clicked" in reply.lines
-    assert "1 open counted; 1 more did not count (see why below)." in reply.lines
+    assert (
+        "Opens: total 2, counted 1 · clicks: total 1, counted 1. "
+        f"Why the others do not count: why {mail.code}" in reply.lines
+    )
     events = reply.lines[reply.lines.index("Last events:") + 1 :]
     assert events[0] == "today 09:12 · being looked at"
     assert events[1] == "today 09:11 · clicked acme.com/deck · Chrome"

@@ -86,6 +86,16 @@ def test_a_ring_leads_to_details_and_to_silence():
     assert [one.action for row in rows for one in row] == ["show k7m2qx", "mute k7m2qx"]
 
 
+def test_a_ring_of_a_request_asks_who_it_was():
+    uid = "0" * 32
+    rows = ring(Ring("click", **ANA, hit=uid)).buttons
+    assert [[one.text for one in row] for row in rows] == [
+        ["Details", "Why?", "Mute"],
+        ["That was me", "Not a person"],
+    ]
+    assert [one.action for one in rows[1]] == [f"me {uid}", f"machine {uid}"]
+
+
 def test_a_notice_without_a_mail_has_no_buttons():
     assert ring(Ring("notice", facts={"text": "Mind this."})).buttons == ()
 
@@ -104,7 +114,7 @@ def test_a_correction_takes_the_place_of_the_ring():
     reply = correction(Ring("open", **ANA, ordinal=1), "Correction: that was you.")
     assert reply.title == "Correction: that was you."
     assert reply.data["corrected"] is True
-    assert [one.action for row in reply.buttons for one in row] == ["show k7m2qx"]
+    assert [one.action for row in reply.buttons for one in row] == ["show k7m2qx", "why k7m2qx"]
 
 
 def test_plain_words_keep_the_text_and_nothing_else():

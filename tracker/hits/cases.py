@@ -18,6 +18,7 @@ from tracker.hits.classify import classify
 from tracker.hits.counting import COLUMNS, Tally
 from tracker.hits.evidence import HitFacts, Judgement, MailFacts, OwnDevices
 from tracker.hits.history import Entry
+from tracker.hits.taught import NOTHING, Lesson, Lessons, is_shared
 from tracker.services import Services
 
 Row = tuple[Any, ...]
@@ -38,6 +39,7 @@ class Mail:
     rings: Rings  # the mail's own policies for opens and clicks
     account_rings: Rings
     sent: int  # what "3 minutes after sending" is counted from
+    taught: bool = False  # whether its account said of any hit what it was
 
 
 @dataclass(slots=True, eq=False)
@@ -188,9 +190,10 @@ class Reader:
         if not rows:
             return docket
         await self._learn_agents({row[_AGENT] for row in rows} - {None})
-        own = await self._own_devices({row[_ACCOUNT] for row in rows})
+        accounts = {row[_ACCOUNT] for row in rows}
+        own, lessons = await self._own_devices(accounts), await self._lessons(accounts)
         for row in rows:
-            docket.cases.append(self._case(docket, row, own))
+            docket.cases.append(self._case(docket, row, own, lessons))
         return docket
 
     async def _learn_agents(self, ids: set[int]) -> None:
@@ -214,7 +217,20 @@ class Reader:
             own[account][device] = seen_at
         return own
 
-    def _case(self, docket: Docket, row: Row, own: Mapping[int, OwnDevices]) -> Case:
+    async def _lessons(self, accounts: set[int]) -> Mapping[int, Lessons]:
+        """By account: what it taught, where it taught anything. Also in a trial: there it was meant so."""
+        sql = (
+            "SELECT account_id, uid, answer, device, network, agent_id, at FROM taught "  # noqa: S608
+            f"WHERE undone_at IS NULL AND {among('account_id')}"
+        )
+        found: dict[int, list[Lesson]] = {}
+        for account, *lesson in await self._services.writer.fetch(sql, (listed(sorted(accounts)),)):
+            found.setdefault(account, []).append(Lesson(*lesson))
+        return {account: Lessons.of(lessons) for account, lessons in found.items()}
+
+    def _case(
+        self, docket: Docket, row: Row, own: Mapping[int, OwnDevices], lessons: Mapping[int, Lessons]
+    ) -> Case:
         (
             number, uid, at, kind, link_id, message_id, recipient_id, method, purpose,
             agent_id, network, label, device, headers,
@@ -222,6 +238,7 @@ class Reader:
         mail = docket.mails.get(message_id)
         if mail is None:
             mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON])
+            mail.taught = mail.account_id in lessons
         person = docket.persons.get(recipient_id)
         if person is None and recipient_id is not None:
             person = docket.persons[recipient_id] = _person(recipient_id, mail, row[_TO_PERSON:])
@@ -229,7 +246,10 @@ class Reader:
         if token is None:
             token = docket.tokens[link_id] = Token(link_id, *row[_TO_TOKEN:_TO_MAIL])
         agent = self._agents.get(agent_id, NO_AGENT)
-        facts = HitFacts(uid, at, kind, method, purpose, agent, network, label, device, headers)
+        told = lessons.get(mail.account_id, NOTHING).told(
+            uid, at, device, network, agent_id, shared=is_shared(agent, label)
+        )
+        facts = HitFacts(uid, at, kind, method, purpose, agent, network, label, device, headers, told)
         judgement = classify(facts, mail.facts if person is None else person.facts, own[mail.account_id])
         entry = Entry(
             uid, at, kind, link_id, recipient_id, agent_id, network, label,

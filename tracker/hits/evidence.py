@@ -32,6 +32,7 @@ class HitFacts:
     network_label: str | None = None
     device: str | None = None
     headers: str | None = None
+    told: str | None = None  # what its account said of it: a reason code of tracker/hits/taught.py
 
 
 @dataclass(frozen=True, slots=True)

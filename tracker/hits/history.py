@@ -27,8 +27,9 @@ VIEWS_REACH = SAME_VIEW
 CLICKS_REACH = max(PAIR, TRIPLE, RECHECK)
 
 _PERSONS_LINK = (Verdict.HUMAN, Verdict.PROXIED, Verdict.UNKNOWN, Verdict.SCANNER)
-_MACHINES = frozenset({"bot", "bare-agent", "proxy-click"})
+_MACHINES = frozenset({"bot", "bare-agent", "proxy-click", "told-machine", "told-source"})
 _RECHECKERS = (HOSTING, SECURITY)
+_TOLD = frozenset({"told-me", "told-machine"})  # of the hit itself: what repeats it is the same again
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +57,11 @@ def may_recheck(entry: Entry) -> bool:
     return entry.kind == "click" and kind_of(entry.network_label) in _RECHECKERS
 
 
+def can_repeat(entry: Entry) -> bool:
+    """Whether what comes soon after it, looking just the same, is the same view again."""
+    return entry.network is not None and (entry.verdict.counts or entry.reason in _TOLD)
+
+
 def is_evidence(entry: Entry) -> bool:
     """Whether a click says something about the clicks around it: no repeat, not the sender's, no preview."""
     if entry.kind != "click" or entry.reason == "not-tracked":
@@ -76,7 +82,7 @@ class Timeline:
 
     def recall(self, entry: Entry) -> None:
         """Takes in a hit that is judged already, as it stands."""
-        if entry.verdict.counts and entry.network is not None:
+        if can_repeat(entry) and entry.network is not None:
             insort(self._views[entry.link_id, entry.agent_id, entry.network], (entry.at, entry.uid, entry))
         if is_evidence(entry):
             self._links[entry.copy].add(entry.link_id)
@@ -108,7 +114,7 @@ class Timeline:
         return True
 
     def _same_view(self, entry: Entry) -> Entry | None:
-        """The counted hit with the same token, network and agent within a minute (10 s through a proxy)."""
+        """The hit with the same token, network and agent within a minute (10 s through a proxy)."""
         if entry.network is None:
             return None
         places = self._views.get((entry.link_id, entry.agent_id, entry.network))

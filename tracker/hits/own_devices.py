@@ -1,7 +1,8 @@
 """Devices known to be the sender's own: address and user agent together, known only by their keyed hash.
 
-Learned from the copy page, from the submission connection, and when somebody says "that was me". The rule is
-`own_device` in tracker/hits/rules.py; in a trial it is off.
+Learned from the copy page and from the submission connection. The rule is `own_device` in
+tracker/hits/rules.py; in a trial it is off. What people say themselves ("that was me") is kept apart, so that
+it can be taken back: tracker/hits/teaching.py.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ from models import OwnDevice
 from models.database import atomically
 from tracker.services import Services
 
-TOLD = "told"
-
 
 async def learn(services: Services, account_id: int, device: str | None, source: str) -> None:
-    """The device is the account's own, seen now. `source`: copy-page, submission or told. None: nothing."""
+    """The device is the account's own, seen now. `source`: copy-page or submission. None: nothing."""
     if device is None:
         return
     now = services.now()
@@ -25,7 +24,7 @@ async def learn(services: Services, account_id: int, device: str | None, source:
         )
         if not is_new:
             known.seen_at = now
-            known.source = known.source if known.source == TOLD else source  # what was told outlasts
+            known.source = source
             await known.save(update_fields=["seen_at", "source"])
 
     await atomically(write)

@@ -35,7 +35,8 @@ _COLUMNS = (
 )
 _VIEWS = (
     "h.link_id = w.link_id AND h.agent_id = w.agent_id AND h.network = w.network "
-    "AND h.at BETWEEN w.since AND w.until AND h.ordinal IS NOT NULL"
+    "AND h.at BETWEEN w.since AND w.until "
+    "AND (h.ordinal IS NOT NULL OR h.reason IN ('told-me', 'told-machine'))"
 )
 _CLICKS = (
     "h.message_id = w.message_id AND h.at BETWEEN w.since AND w.until AND h.kind = 'click' "
@@ -93,9 +94,10 @@ def _views(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
     for case in cases:
         entry = case.entry
         last = case.group.of(entry.kind).last
-        if last is None or case.token.counted == 0 or not entry.verdict.counts:
+        if not entry.verdict.counts or entry.network is None:
             continue
-        if entry.at <= last + VIEWS_REACH and entry.network is not None:
+        counted = last is not None and case.token.counted > 0 and entry.at <= last + VIEWS_REACH
+        if counted or case.mail.taught:  # what was told counts no more, and is still repeated
             spans[entry.link_id, entry.agent_id, entry.network].append(entry.at)
     return [(*view, min(ats) - VIEWS_REACH, max(ats) + VIEWS_REACH) for view, ats in spans.items()]
 

@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 SENTENCES: dict[str, str] = {
+    "told-me": "You said that this was you.",
+    "told-device": "It came from a device and address that you said is yours.",
+    "told-machine": "You said that this was not a person.",
+    "told-source": "It came from the same place and program as a request that you said was not a person.",
     "not-tracked": "This mail is not tracked for that, so it was only noted.",
     "office-probe": "Office looked at the link before it handed it to a browser; no person was there yet.",
     "method": "The request only asked about the address ({method}); people's programs fetch it.",

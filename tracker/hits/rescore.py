@@ -12,12 +12,12 @@ import asyncio
 import json
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.columns import to_micros
 from models.wake import OUTBOX
-from models.writer import WriterDownError
+from models.writer import Statement, WriterDownError
 from tracker.hits import outbox, past, writing
 from tracker.hits.cases import Case, Docket, Mail, Reader
 from tracker.hits.classify import RULES_VERSION
@@ -34,12 +34,13 @@ TRIES = 8
 
 @dataclass(frozen=True)
 class Change:
-    """A hit whose verdict is another one now."""
+    """A hit whose verdict, or the reason for it, is another one now."""
 
     uid: str
     before: str | None
     after: Verdict
     reason: str
+    reason_before: str | None = field(default=None, compare=False)
 
 
 async def rescore(services: Services, message_id: int) -> list[Change]:
@@ -64,34 +65,68 @@ async def rescore(services: Services, message_id: int) -> list[Change]:
 
 
 async def _judge_anew(services: Services, docket: Docket) -> list[Change]:
+    anew = await judge_anew(services, docket)
+    if anew is None:
+        return []
+    await services.writer.apply(anew.statements)
+    services.wake.ring(OUTBOX)
+    return anew.changes
+
+
+@dataclass(frozen=True)
+class Anew:
+    """What one mail's hits come out as now, where that is not what is stored.
+
+    `stages` are statements that must follow each other within one mail: those of several mails in one
+    transaction may be joined stage by stage. `changes` are the hits whose verdict or reason is another one.
+    """
+
+    stages: tuple[list[Statement], ...]
+    changes: list[Change]
+
+    @property
+    def statements(self) -> list[Statement]:
+        return [statement for stage in self.stages for statement in stage]
+
+
+async def judge_anew(services: Services, docket: Docket, *, correct_old: bool = True) -> Anew | None:
+    """Judges all hits of the docket's one mail anew; None where nothing differs from what is stored.
+
+    Without `correct_old` rings of hits that arrived longer ago than NEWS stay as they rang: only the card and
+    the counters follow. What waits to ring is withdrawn in any case.
+    """
     mail = docket.cases[0].mail
     before = _sums(docket, mail)
     sitting = apply_history(docket, {})
     _count_anew(sitting, mail)
     different = [case for case in docket.cases if _differs(case)]
-    if not different and before == _sums(docket, mail):
-        return []
+    moved = before != _sums(docket, mail)
+    if not different and not moved:
+        return None
     now = to_micros(services.now())
     lost = [case for case in different if _counted_before(case) and not case.counts]
     won = [case for case in different if case.counts and not _counted_before(case)]
     news = [case for case in won if now - case.entry.at <= NEWS]
     rings = await outbox.fill(services, sitting, news, now)
     persons = {case.person.id for case in different if case.person is not None}
-    statements = [
-        *writing.write_mails([mail]),
-        *writing.rewrite_verdicts(different),
-        *writing.write_counters(sitting),
-        *writing.confirm_anew(sorted(persons)),
-        *writing.add_cards(rings.cards, now),
-        *writing.touch_cards([mail.id], now),
-        *writing.renumber_alerts(case for case in different if case.counts),
-        *writing.uphold(case.entry.uid for case in won),
-        *writing.add_alerts(rings.alerts),
-        *writing.take_back(await _corrections(services, mail, lost)),
-    ]
-    await services.writer.apply(statements)
-    services.wake.ring(OUTBOX)
-    return [_change(case) for case in different if _verdict_before(case) != case.entry.verdict]
+    changes = [_change(case) for case in different if _is_change(case)]
+    old = {case.entry.uid for case in lost if now - case.entry.at > NEWS and not correct_old}
+    corrections = await _corrections(services, mail, lost)
+    return Anew(
+        (
+            writing.write_mails([mail]),
+            writing.rewrite_verdicts(different),
+            writing.write_counters(sitting),
+            writing.confirm_anew(sorted(persons) if changes else []),
+            writing.add_cards(rings.cards, now),
+            writing.touch_cards([mail.id] if changes or moved else [], now),
+            writing.renumber_alerts(case for case in different if case.counts),
+            writing.uphold(case.entry.uid for case in won),
+            writing.add_alerts(rings.alerts),
+            writing.take_back(corrections, silent=old),
+        ),
+        changes,
+    )
 
 
 def _sums(docket: Docket, mail: Mail) -> list[Any]:
@@ -154,8 +189,17 @@ def _counted_before(case: Case) -> bool:
     return _verdict_before(case) in (Verdict.HUMAN, Verdict.PROXIED)
 
 
+def _is_change(case: Case) -> bool:
+    return _verdict_before(case) != case.entry.verdict or _reason_before(case) != case.entry.reason
+
+
+def _reason_before(case: Case) -> str | None:
+    return None if case.stored is None else case.stored.reason
+
+
 def _change(case: Case) -> Change:
-    return Change(case.entry.uid, _verdict_before(case), case.entry.verdict, case.entry.reason)
+    entry = case.entry
+    return Change(entry.uid, _verdict_before(case), entry.verdict, entry.reason, _reason_before(case))
 
 
 async def _corrections(services: Services, mail: Mail, lost: Iterable[Case]) -> list[tuple[str, str]]:
@@ -170,6 +214,7 @@ async def _corrections(services: Services, mail: Mail, lost: Iterable[Case]) -> 
                 mail.subject,
                 shared[mail.id] if case.person is None else case.person.address,
                 case.entry.verdict,
+                case.entry.reason,
             ),
         )
         for case in cases

@@ -78,7 +78,17 @@ _INSTEAD = {
 }
 
 
-def correction(subject: str, who: str, verdict: Verdict) -> str:
+_TOLD_INSTEAD = {
+    "told-me": "that was you, as you said, not {who}",
+    "told-device": "that was you, on a device that you said is yours, not {who}",
+    "told-machine": "that was not a person, as you said, and not {who}",
+    "told-source": "that was the same program that you said is not a person, not {who}",
+    "own-device": "that was you, on a device of your own, not {who}",
+}
+
+
+def correction(subject: str, who: str, verdict: Verdict, reason: str = "") -> str:
     """What replaces the text of a ring whose hit does not count any more."""
-    instead = _INSTEAD.get(verdict, "that does not count any more, {who} or not").replace("{who}", who)
+    instead = _TOLD_INSTEAD.get(reason) or _INSTEAD.get(verdict, "that does not count any more, {who} or not")
+    instead = instead.replace("{who}", who)
     return f"Correction, “{subject}”: {instead}." if subject else f"Correction: {instead}."

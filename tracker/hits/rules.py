@@ -33,6 +33,14 @@ def armed_since(mail: MailFacts) -> int:
     return mail.arms_at if mail.armed_at is None else mail.armed_at - SKEW
 
 
+def told(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
+    """The account said what this hit is, or one like it (PRODUCT: "That was me", "Not a person")."""
+    if hit.told is None:
+        return None
+    own = hit.told in ("told-me", "told-device")
+    return Judgement(Verdict.SENDER if own else Verdict.BOT, hit.told, hit.agent.name)
+
+
 def mode_leaves_out(hit: HitFacts, mail: MailFacts, _own: OwnDevices) -> Judgement | None:
     """A mail with clicks only, or without tracking, counts nothing else (PRODUCT: modes of a mail)."""
     if mail.mode == "off" or (mail.mode == "clicks" and hit.kind == "open"):
@@ -83,13 +91,13 @@ def own_device(hit: HitFacts, _mail: MailFacts, own: OwnDevices) -> Judgement | 
     A hit from before the last sighting is taken as the sender's too: the device did not change hands.
     """
     seen = own.get(hit.device) if hit.device is not None else None
-    if seen is not None and hit.at <= seen + OWN_DEVICE and hit.agent.kind not in _SHARED:
+    if seen is not None and hit.at <= seen + OWN_DEVICE and hit.agent.kind not in SHARED:
         return Judgement(Verdict.SENDER, "own-device", hit.agent.name)
     return None
 
 
 # Many people's mail comes through these: an address and agent in common say nothing.
-_SHARED = frozenset({AgentKind.PROXY, AgentKind.BARE, AgentKind.GMAIL_PREFETCH})
+SHARED = frozenset({AgentKind.PROXY, AgentKind.BARE, AgentKind.GMAIL_PREFETCH})
 
 
 def image_proxy(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
@@ -209,6 +217,7 @@ def browser(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | No
 
 
 RULES: tuple[Rule, ...] = (
+    told,
     mode_leaves_out,
     office_probe,
     other_method,

@@ -8,7 +8,7 @@ two who judge one mail at once never both succeed, and every number here can be 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from models.writer import Statement
@@ -170,11 +170,15 @@ def add_alerts(rows: Rows) -> list[Statement]:
     return _statements((_ALERT, rows))
 
 
-def take_back(corrections: Iterable[tuple[str, str]]) -> list[Statement]:
-    """(uid, text): alerts of hits that count no more. What waits is withdrawn, what rang is corrected."""
+def take_back(corrections: Iterable[tuple[str, str]], silent: Container[str] = ()) -> list[Statement]:
+    """(uid, text): alerts of hits that count no more. What waits is withdrawn, what rang is corrected.
+
+    What rang of the `silent` ones stays as it is.
+    """
     fixes = list(corrections)
     return _statements(
-        (_WITHDRAW, [(uid,) for uid, _ in fixes]), (_CORRECT, [(text, uid) for uid, text in fixes])
+        (_WITHDRAW, [(uid,) for uid, _ in fixes]),
+        (_CORRECT, [(text, uid) for uid, text in fixes if uid not in silent]),
     )
 
 
