@@ -4,6 +4,7 @@ Tortoise finds every table through this package: a new table needs its import he
 """
 
 from models.alerts import Alert, Card
+from models.captured import Captured, OwnAddress, Reminder
 from models.chats import Dialogue, InboundEvent
 from models.hits import Agent, Hit, OwnDevice, Taught
 from models.mail import Link, Message, Recipient
@@ -14,6 +15,7 @@ __all__ = [
     "Account",
     "Agent",
     "Alert",
+    "Captured",
     "Card",
     "Destination",
     "Dialogue",
@@ -24,8 +26,10 @@ __all__ = [
     "Link",
     "Message",
     "OptOut",
+    "OwnAddress",
     "OwnDevice",
     "Person",
     "Recipient",
+    "Reminder",
     "Taught",
 ]
