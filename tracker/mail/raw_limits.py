@@ -1,0 +1,55 @@
+"""What no mail may be, judged on its bytes before anything parses it.
+
+Called by the submission server (which refuses) and the capture server (which normalises line ends first).
+Bare line ends smuggle a second mail past the next server, control characters in headers become headers of
+their own when somebody re-writes them, and bombs of parts and headers cost a parser minutes. Linear, pure.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tracker.mail.structure import LimitError, locate
+
+_BARE = re.compile(rb"\r\n|\r|\n")
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
+_BLANK = re.compile(rb"\n\r?\n")
+
+
+def refusal(raw: bytes) -> str | None:
+    """Why this mail is not taken, in words for a 550 5.6.0 reply; None if it is fine."""
+    return malformed(raw) or beyond_limits(raw)
+
+
+def malformed(raw: bytes) -> str | None:
+    """What is wrong with the bytes themselves: bare CR or LF, NUL, control characters in the headers."""
+    if b"\0" in raw:
+        return "the message holds a NUL character"
+    if not raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r"):
+        return "the message holds a line end that is not CR LF"
+    if _CONTROL.search(raw, 0, _headers_end(raw)):
+        return "the message holds a control character in its headers"
+    return None
+
+
+def beyond_limits(raw: bytes) -> str | None:
+    """Which limit of size, number or depth of headers and parts is passed."""
+    try:
+        locate(raw)
+    except LimitError as error:
+        return f"the message has {error}"
+    return None
+
+
+def normalise_line_ends(raw: bytes) -> bytes:
+    """The mail with CR LF at the end of every line, whatever it had, and without NUL."""
+    if raw.count(b"\r\n") != raw.count(b"\n") or raw.count(b"\n") != raw.count(b"\r"):
+        raw = _BARE.sub(b"\r\n", raw)
+    return raw.replace(b"\0", b"") if b"\0" in raw else raw
+
+
+def _headers_end(raw: bytes) -> int:
+    if raw.startswith((b"\r\n", b"\n")):
+        return 0
+    found = _BLANK.search(raw)
+    return found.start() if found else len(raw)
