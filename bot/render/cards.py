@@ -46,6 +46,8 @@ def _summary(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None) -> li
     message, people = snapshot.message, snapshot.recipients
     if message.mode == "off":
         return ["not tracked"]
+    if message.mode == "watch":
+        return ["watched for a reply only"]
     if not snapshot.shares_pixel:
         return []
     # The mail's counters are sums: what no recipient accounts for came through the shared tokens.
@@ -78,7 +80,7 @@ def _row(recipient: Recipient, snapshot: Snapshot, now: dt.datetime, zone: dt.tz
         states.append("replied")
     if recipient.opted_out_at:
         states.append("opted out")
-    tracked_alone = not snapshot.shares_pixel and message.mode != "off"
+    tracked_alone = not snapshot.shares_pixel and message.mode not in ("off", "watch")
     settled = recipient.opens or recipient.clicks or recipient.replied_at or recipient.bounced_at
     if tracked_alone and not settled and not recipient.loaded_at and not recipient.opted_out_at:
         states.append(_nothing_yet(message))

@@ -1,0 +1,272 @@
+"""What a captured copy means: which mail it is a copy of, when that left, to whom; or a reply, or a question.
+
+Called by tracker/mail/smtp.py for each capture address that a mail came to. One transaction for each; the
+same mail again changes nothing. Then the mail is armed, and only then is the client told that it was taken.
+No body is ever stored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tortoise.exceptions import IntegrityError
+from tortoise.expressions import F
+
+from models import Account, Captured, Destination, Message, OwnAddress, Recipient, Reminder
+from models.columns import EPOCH
+from models.database import atomically
+from models.wake import OUTBOX
+from tracker.hits.arming import arm
+from tracker.hits.rescore import rescore
+from tracker.keys import new_code
+from tracker.mail.addresses import CaptureBox, capture_domain, own_addresses
+from tracker.mail.binding import add_recipients, find_tokens, post_cards, settle_mode
+from tracker.mail.draft import MAX_SUBJECT, clean_line, read_address, shorten
+from tracker.mail.news import News
+from tracker.mail.parsing import Parsed
+from tracker.mail.tags import Tag, parse_tag
+from tracker.services import Services
+
+SENT_LONG_BEFORE = dt.timedelta(hours=1)
+_TRIES = 5
+
+log = logging.getLogger(__name__)
+
+
+class RefusedMailError(Exception):
+    """The mail must not be taken; the text says why, for whoever sent it."""
+
+
+@dataclass
+class _Copy:
+    """A copy on its way into the tables, within one transaction."""
+
+    services: Services
+    box: CaptureBox
+    parsed: Parsed
+    key: str
+    arrived: dt.datetime
+    tag: Tag = field(init=False)
+    sender: str | None = field(init=False)
+    people: dict[str, str] = field(init=False)  # name by address
+    sent: dt.datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tag = parse_tag(self.box.tag)
+        self.sender = read_address(self.parsed.sender)
+        ours = "@" + (capture_domain(self.services.settings) or "")
+        found = ((read_address(address), name) for name, address in self.parsed.to)
+        self.people = {
+            address: clean_line(name, 200)
+            for address, name in found
+            if address and not address.endswith(ours)
+        }
+        self.sent = min(_instant(self.parsed.date) or self.arrived, self.arrived)
+
+    @property
+    def subject(self) -> str:
+        return clean_line(self.parsed.subject, MAX_SUBJECT)
+
+
+def key_of(parsed: Parsed, raw: bytes) -> str:
+    """What is the same for the same mail, however often it comes: of its Message-ID, else of its bytes."""
+    return hashlib.blake2b(parsed.message_id.encode("utf-8", "replace") or raw, digest_size=24).hexdigest()
+
+
+async def take_copy(
+    services: Services, box: CaptureBox, parsed: Parsed, key: str, arrived: dt.datetime
+) -> str:
+    """Stores what the copy means, and arms what it is a copy of; the state it came to (Captured.state).
+
+    Raises RefusedMailError for a mail that must not be taken, and what the database raises.
+    """
+    if parsed.doubled:
+        raise RefusedMailError(f"5.6.0 more than one {parsed.doubled.title()} header")
+    copy = _Copy(services, box, parsed, key, arrived)
+
+    async def write() -> tuple[str, list[Message]]:
+        return await _write(copy)
+
+    for last in [False] * (_TRIES - 1) + [True]:
+        try:
+            state, mails = await atomically(write)
+            break
+        except IntegrityError:  # the same mail twice at once, or a code that was taken
+            if last:
+                raise
+    for mail in mails:
+        if not await arm(services, mail, copy.sent, "capture"):
+            await rescore(services, mail.id)  # its mode may be another one now
+    services.wake.ring(OUTBOX)
+    log.info("a captured mail is %s", state)
+    return state
+
+
+async def release_held(services: Services, account: Account, address: str) -> int:
+    """Takes the mails that were held because nobody knew `address` as the account's; how many."""
+    held = await Captured.filter(account_id=account.id, state="held", from_address=address).order_by("id")
+    for row in held:
+        facts = row.facts if isinstance(row.facts, dict) else {}
+        parsed = Parsed.from_json(str(facts.get("mail", "{}")))
+        box = CaptureBox(account.id, is_public=False, tag=str(facts.get("tag", "")))
+        await Captured.filter(id=row.id, state="held").delete()
+        await take_copy(services, box, parsed, row.key, row.at)
+    return len(held)
+
+
+async def _write(copy: _Copy) -> tuple[str, list[Message]]:
+    """The whole of one copy, in one transaction: its state, and the mails to arm."""
+    known = await Captured.get_or_none(account_id=copy.box.account_id, key=copy.key)
+    if known is not None:
+        again = await Message.filter(id=known.message_id) if known.message_id else []
+        return known.state, again if known.state == "bound" else []
+    account = await Account.get(id=copy.box.account_id)
+    places = await Destination.filter(account_id=account.id, off_at__isnull=True)
+    news = News(copy.services.now(), account.id, places, copy.key)
+    state, mails = await _understand(copy, account, places, news)
+    held = {"mail": copy.parsed.to_json(), "tag": copy.box.tag} if state == "held" else None
+    await Captured.create(
+        account_id=account.id, key=copy.key, state=state, message=mails[0] if mails else None,
+        from_address=copy.sender, facts=held, at=copy.arrived,
+    )  # fmt: skip
+    await news.post(mails[0] if mails else None)
+    return state, mails if state == "bound" else []
+
+
+async def _understand(
+    copy: _Copy, account: Account, places: list[Destination], news: News
+) -> tuple[str, list[Message]]:
+    parsed = copy.parsed
+    answered = await _answered(copy)
+    if copy.box.is_public and answered is None:
+        raise RefusedMailError("5.7.1 this address takes answers to tracked mail only")
+    if parsed.kind in ("auto", "list", "loop", "bounce"):
+        return "ignored", []
+    own = await own_addresses(account.id)
+    if answered is not None and copy.sender is not None and copy.sender not in own and own:
+        return await _note_reply(copy, answered, places, news)
+    found = await find_tokens(account.id, parsed.tokens)
+    bound = [mail for mail in found if _can_be(mail, copy)][:1]
+    if not bound and copy.sender is None:
+        news.say(f"A mail came to your capture address that I cannot read ({parsed.fault or 'no sender'}).")
+        return "ignored", []
+    if not bound and own and copy.sender not in own:
+        return _hold(copy, news)
+    if not own and copy.sender is not None:
+        await OwnAddress.create(account_id=account.id, address=copy.sender, created_at=copy.arrived)
+        news.say(f"I take {copy.sender} as your address; mail from any other I ask about first.")
+    mail = await _bind(copy, account, bound[0]) if bound else await _watch(copy, account, news)
+    if mail is None:
+        return "ignored", []
+    await _order(copy, account, mail, news)
+    await post_cards(mail, places, copy.services.now())
+    return "bound" if bound else "watched", [mail]
+
+
+async def _answered(copy: _Copy) -> Message | None:
+    """The account's mail that this one refers to, by In-Reply-To or References."""
+    ids = list(copy.parsed.refers_to)
+    found = await Message.filter(account_id=copy.box.account_id, message_id_header__in=ids) if ids else []
+    return min(found, key=lambda one: ids.index(one.message_id_header or ""), default=None)
+
+
+def _can_be(mail: Message, copy: _Copy) -> bool:
+    """Whether the copy is of this mail, and does not only quote it: it was not sent before."""
+    if mail.captured_at is not None or mail.handed_over_at is not None:
+        return False
+    return mail.armed_at is None or mail.armed_at > copy.sent - SENT_LONG_BEFORE
+
+
+async def _note_reply(
+    copy: _Copy, mail: Message, places: list[Destination], news: News
+) -> tuple[str, list[Message]]:
+    """Somebody answered: the mail and, where they are one of its recipients, they."""
+    who = await Recipient.get_or_none(message_id=mail.id, address=copy.sender)
+    if who is not None:
+        await Recipient.filter(id=who.id, replied_at__isnull=True).update(replied_at=copy.sent)
+    await Message.filter(id=mail.id, replied_at__isnull=True).update(replied_at=copy.sent)
+    await post_cards(mail, places, copy.services.now())
+    news.ring_reply(who, str(copy.sender), copy.sent)
+    return "reply", [mail]
+
+
+def _hold(copy: _Copy, news: News) -> tuple[str, list[Message]]:
+    name = shorten(copy.subject, 80) or "without a subject"
+    news.say(
+        f"I hold a mail ({name}) that came to your capture address from {copy.sender}, which I do not know "
+        f"as yours. If it is yours, type: capture mine {copy.sender}"
+    )
+    return "held", []
+
+
+async def _bind(copy: _Copy, account: Account, mail: Message) -> Message:
+    """Writes what the mail itself says over what was typed when it was made."""
+    if not mail.subject or mail.origin == "link":
+        mail.subject = copy.subject or mail.subject
+    mail.captured_at = copy.arrived
+    await Message.filter(id=mail.id).update(
+        subject=mail.subject, captured_at=copy.arrived, revision=F("revision") + 1, **_headers(copy)
+    )
+    await add_recipients(copy.services, mail, copy.people)
+    await settle_mode(account, mail, list(copy.people), off=copy.tag.off)
+    return mail
+
+
+async def _watch(copy: _Copy, account: Account, news: News) -> Message | None:
+    """A mail without tokens of its own: only an answer to it can be seen."""
+    name = f'"{shorten(copy.subject, 80)}"' if copy.subject else "A mail without a subject"
+    if copy.tag.off:
+        news.say(f"{name} has no pixel or link of mine in it, and is not watched either, as you asked.")
+        return None
+    mail = await Message.create(
+        account=account, code=new_code(), subject=copy.subject, origin="capture", mode="watch",
+        created_at=copy.arrived, arms_at=copy.sent, armed_at=copy.sent, armed_by="capture",
+        captured_at=copy.arrived, **_headers(copy),
+    )  # fmt: skip
+    await add_recipients(copy.services, mail, copy.people, keep_tokens=True)
+    news.say(f"{name} is watched for a reply only: there is no pixel or link of mine in it.")
+    return mail
+
+
+def _headers(copy: _Copy) -> dict[str, Any]:
+    return {
+        "message_id_header": clean_line(copy.parsed.message_id, 998) or None,
+        "sent_at": copy.sent,
+        "from_address": copy.sender,
+    }
+
+
+async def _order(copy: _Copy, account: Account, mail: Message, news: News) -> None:
+    """Keeps the reminders of the tag, and tells what was understood and what was not."""
+    zone = _zone(account.timezone)
+    for order in copy.tag.orders:
+        await Reminder.get_or_create(
+            {"account_id": account.id, "created_at": copy.arrived},
+            message_id=mail.id, kind=order.kind, due_at=order.due(copy.sent, zone),
+        )  # fmt: skip
+    if copy.tag.orders:
+        news.say(f"Noted to come back to: {'; '.join(one.said for one in copy.tag.orders)}.")
+    if copy.tag.off:
+        news.say("It is not tracked, as you asked: nothing of it is recorded.")
+    if copy.tag.unclear:
+        words = ", ".join(shorten(clean_line(one), 30) for one in copy.tag.unclear[:5])
+        news.say(f"I did not understand +{words}: write +3d, +noopen2d, +noreply5d, +mon9am or +off.")
+
+
+def _instant(seconds: float | None) -> dt.datetime | None:
+    """The Date as a moment; None for one outside of this century."""
+    if seconds is None or not 946_684_800 <= seconds <= 4_102_444_800:
+        return None
+    return EPOCH + dt.timedelta(seconds=seconds)
+
+
+def _zone(name: str | None) -> dt.tzinfo:
+    try:
+        return ZoneInfo(name) if name else dt.UTC
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return dt.UTC
