@@ -1,4 +1,5 @@
-"""The short commands of who operates mailbell: migrate, export, import-list, backup, restore, slack-manifest.
+"""The short commands of who operates mailbell: migrate, export, import-list, backup, restore, reclassify,
+slack-manifest.
 
 They work on the database and the journal beside running services, write data to stdout and progress to
 stderr, and end with 0 (done) or 1 (failed; the text says why). `__main__` adds them to the command line.
@@ -17,14 +18,18 @@ from typing import Any
 import click
 
 from bot.access import console_account
+from bot.replay import replay
 from models import Account
 from models.backup import BackupError, backup, restore
+from models.columns import to_micros
 from models.database import open_database
 from models.migrate import migrate, pending
 from models.postgres_writer import PostgresWriter
 from models.sqlite_writer import SqliteWriter
 from models.wake import Wake
+from models.writer import WriterDownError
 from tracker.export import ExportError, parse_since, write_export
+from tracker.hits.reclassify import Span
 from tracker.mail.import_list import import_list
 from tracker.services import Services
 from tracker.settings import Settings
@@ -138,6 +143,23 @@ async def _import(settings: Settings, file: Path, account: str | None, as_json: 
     return 1 if failed else 0
 
 
+async def _reclassify(
+    settings: Settings, account: str | None, since: str | None, dry_run: bool, anew: bool
+) -> int:
+    async with _opened(settings) as services:
+        owner = await _account(services, account) if account else None
+        try:
+            start = to_micros(parse_since(since, services.now())) if since else None
+            span = Span(owner.id if owner else None, start, since)
+            await replay(services, span, dry_run=dry_run, anew=anew)
+        except ExportError as error:
+            raise OperatorError(str(error)) from None
+        except WriterDownError as error:
+            text = f"the database does not answer ({error}); run it again, and it goes on where it stopped"
+            raise OperatorError(text) from None
+    return 0
+
+
 def _print_manifest(base_url: str | None, socket_mode: bool) -> None:
     from bot.slack.manifest import manifest
 
@@ -178,6 +200,14 @@ def add_commands(main: click.Group, finish: Finish) -> None:
     @click.option("--json", "as_json", is_flag=True, help="One JSON line for each mail.")
     def import_command(file: Path, account: str | None, as_json: bool) -> None:
         finish(lambda settings: _import(settings, file, account, as_json))
+
+    @main.command("reclassify", help="Judge every hit anew by the present rules, while the services run.")
+    @click.option("--account", help="Name or number of an account; all by default.")
+    @click.option("--since", help="Only mails with a hit since then: 7d, 12h, or a date in ISO 8601.")
+    @click.option("--dry-run", is_flag=True, help="Change nothing; say what would change.")
+    @click.option("--anew", is_flag=True, help="Begin at the first mail, also after one that was cut off.")
+    def reclassify_command(account: str | None, since: str | None, dry_run: bool, anew: bool) -> None:
+        finish(lambda settings: _reclassify(settings, account, since, dry_run, anew))
 
     @main.command("slack-manifest", help="Print the manifest to create the Slack app from.")
     @click.option("--base-url", help="Your BASE_URL, for the HTTP way.")

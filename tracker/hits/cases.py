@@ -155,6 +155,8 @@ _AGENT = 9
 _UNJUDGED = "(SELECT * FROM hit WHERE judged_at IS NULL {mine} ORDER BY id LIMIT ?)"
 _OF_MAIL = "(SELECT * FROM hit WHERE message_id = ? AND judged_at IS NOT NULL)"
 
+_OF_MAILS = "(SELECT * FROM hit WHERE {mails} AND judged_at IS NOT NULL)"
+
 
 def among(column: str) -> str:
     """`column` is one of a list that is passed as one argument; see `listed`."""
@@ -184,6 +186,19 @@ class Reader:
         """All judged hits of a mail, in the order in which they were judged."""
         sql = _SELECT.format(hits=_OF_MAIL) + " ORDER BY h.judged_at, h.id"
         return await self._docket(await self._services.writer.fetch(sql, (message_id,)))
+
+    async def of_mails(self, message_ids: Sequence[int]) -> list[Docket]:
+        """For each of these mails that has judged hits a docket of its own, as `of_mail` makes it."""
+        sql = _SELECT.format(hits=_OF_MAILS.format(mails=among("message_id"))) + " ORDER BY h.judged_at, h.id"
+        whole = await self._docket(await self._services.writer.fetch(sql, (listed(message_ids),)))
+        parts = {number: Docket(mails={number: mail}) for number, mail in whole.mails.items()}
+        for case in whole.cases:
+            part = parts[case.mail.id]
+            part.cases.append(case)
+            part.tokens[case.token.id] = case.token
+            if case.person is not None:
+                part.persons[case.person.id] = case.person
+        return list(parts.values())
 
     async def _docket(self, rows: Sequence[tuple[Any, ...]]) -> Docket:
         docket = Docket()

@@ -22,9 +22,10 @@ from tracker.hits import outbox, past, writing
 from tracker.hits.cases import Case, Docket, Mail, Reader
 from tracker.hits.classify import RULES_VERSION
 from tracker.hits.counting import Tally
-from tracker.hits.evidence import MINUTE
+from tracker.hits.evidence import DAY, MINUTE
 from tracker.hits.ringing import correction
 from tracker.hits.sitting import Sitting, apply_history, number_anew
+from tracker.hits.swept import Swept
 from tracker.hits.verdicts import Verdict
 from tracker.services import Services
 
@@ -43,10 +44,10 @@ class Change:
     reason_before: str | None = field(default=None, compare=False)
 
 
-async def rescore(services: Services, message_id: int) -> list[Change]:
+async def rescore(services: Services, message_id: int, *, correct_old: bool = True) -> list[Change]:
     """Judges all judged hits of the mail anew; what changed. Raises WriterDownError.
 
-    Must not be called inside a database transaction.
+    `correct_old`: as in `judge_anew`. Must not be called inside a database transaction.
     """
     reader = Reader(services)
     for attempt in range(TRIES):
@@ -54,7 +55,7 @@ async def rescore(services: Services, message_id: int) -> list[Change]:
         if not docket.cases:
             return []
         try:
-            return await _judge_anew(services, docket)
+            return await _judge_anew(services, docket, correct_old)
         except WriterDownError:
             raise
         except Exception:  # a judge wrote meanwhile: read afresh
@@ -64,8 +65,8 @@ async def rescore(services: Services, message_id: int) -> list[Change]:
     return []
 
 
-async def _judge_anew(services: Services, docket: Docket) -> list[Change]:
-    anew = await judge_anew(services, docket)
+async def _judge_anew(services: Services, docket: Docket, correct_old: bool) -> list[Change]:
+    anew = await judge_anew(services, docket, correct_old=correct_old)
     if anew is None:
         return []
     await services.writer.apply(anew.statements)
@@ -83,6 +84,7 @@ class Anew:
 
     stages: tuple[list[Statement], ...]
     changes: list[Change]
+    rewritten: int  # hits that are stored again
 
     @property
     def statements(self) -> list[Statement]:
@@ -97,8 +99,12 @@ async def judge_anew(services: Services, docket: Docket, *, correct_old: bool = 
     """
     mail = docket.cases[0].mail
     before = _sums(docket, mail)
+    oldest = to_micros(services.now()) - services.settings.retention_days * DAY
+    swept = Swept.of(docket, mail) if mail.facts.created_at < oldest else None
     sitting = apply_history(docket, {})
     _count_anew(sitting, mail)
+    if swept is not None:
+        swept.add_again(docket, mail)
     different = [case for case in docket.cases if _differs(case)]
     moved = before != _sums(docket, mail)
     if not different and not moved:
@@ -126,6 +132,7 @@ async def judge_anew(services: Services, docket: Docket, *, correct_old: bool = 
             writing.take_back(corrections, silent=old),
         ),
         changes,
+        len(different),
     )
 
 
