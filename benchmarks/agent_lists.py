@@ -22,7 +22,13 @@ from pathlib import Path
 
 DEVELOPMENT, HELD_OUT = "development", "held out"
 # What a string is known to be, by the list it stands in.
-MACHINE, PERSON, MAIL, PROXY, APP = "machines", "people's browsers", "mail clients", "image proxies", "apps"
+MACHINE, PERSON, MAIL, PROXY, APP = (
+    "machines",
+    "people's browsers",
+    "mail clients",
+    "image proxies",
+    "apps' requests",
+)
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailbell-bench" / "agents"
 SDISTS = ("crawlerdetect==0.4.2", "device-detector==6.5.1", "is-crawler==1.5.25", "fake-useragent==2.2.0")
@@ -40,7 +46,9 @@ PEERS = (
 
 # The lists of machines hold the mailboxes' image proxies, too, and mail clients stand among browsers: told
 # apart by these words, which are not our tables.
-_PROXY = re.compile(r"image[ _-]?proxy|mail[ _-]?proxy|ggpht|fastmail|superhuman|ukr\.net proxy", re.I)
+_PROXY = re.compile(
+    r"image[ _-]?proxy|shortwave|mail[ _-]?proxy|ggpht|fastmail|superhuman|ukr\.net proxy", re.I
+)
 _NO_MAILBOX = re.compile(r"slack|snapchat|imgproxy|extractor", re.I)
 _MAIL = re.compile(
     r"thunderbird|outlook|ms-?office|lotus-?notes|postbox|airmail|emclient|incredimail|the bat!|barca|eudora"

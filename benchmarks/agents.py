@@ -32,6 +32,10 @@ ASKED = {MACHINE: ("click",), PERSON: ("click", "open"), MAIL: ("open",), PROXY:
 KINDS = tuple(ASKED)
 
 
+# Crawlers that ask for a pixel: a program that nobody knows may be a mail program there, and stays unknown.
+PIXEL = "machines, on a pixel"
+
+
 def verdict(agent: str, kind: str) -> str:
     """counted, machine or unknown: what a request with this user agent becomes, an hour after sending."""
     mail = MailFacts(origin="compose", mode="full", created_at=0, arms_at=0, armed_at=0)
@@ -55,8 +59,10 @@ def table(strings: dict[str, dict[str, str]]) -> None:
         answer = _worst(agent, known["kind"])
         for name in ("all", known["list"]):
             rows.setdefault((known["kind"], name), Counter())[answer] += 1
+        if known["kind"] == MACHINE:
+            rows.setdefault((PIXEL, "all"), Counter())[verdict(agent, "open")] += 1
     print(f"  {'':<44}{'strings':>9}{'machine':>10}{'unknown':>10}{'counted':>10}")
-    for kind in KINDS:
+    for kind in (MACHINE, PIXEL, *KINDS[1:]):
         for (of, name), counts in sorted(rows.items(), key=lambda row: row[0][1] != "all"):
             if of != kind:
                 continue
@@ -116,9 +122,9 @@ def cost(agents: list[str]) -> None:
 
 
 _PIECES = (
-    "(", ")", "android(", "(android;", "mozilla/5.0 (", "a-", "a.", "@a", "@a.", "+a.", "proxy ", "mail_", "\n",
-    "x/1 ", "bot", "/1.", "http", "a", "; ", "Mozilla/5.0 (compatible; ", "gecko/", "like gecko; ", " a.b",
-    "\U0001f600",
+    "(", ")", "android(", "(android;", "mozilla/5.0 (", "a-", "a.", "@a", "@a.", "+a.", "proxy ", "mail_",
+    "\n", "x/1 ", "bot", "/1.", "http", "a", "; ", "Mozilla/5.0 (compatible; ", "gecko/", "like gecko; ",
+    " a.b", "\U0001f600",
 )  # fmt: skip
 HOSTILE = [(start + piece * 500)[:500] for piece in _PIECES for start in ("", "mozilla/5.0 (")]
 

@@ -58,14 +58,14 @@ _NONE = Agent(AgentKind.NONE)
 _GMAIL_PREFETCH_END = "chrome/42.0.2311.135 safari/537.36 edge/12.246 mozilla/5.0"
 
 # A proxy for images in mail that is not in the table yet still says so.
-_ANY_PROXY = re.compile(r"(?:mail(?:\.ukr\.net)?|image|img)[ _-]?proxy")
+_ANY_PROXY = re.compile(r"(?:mail|image|img)[ _-]?proxy|image[ _-]fetcher")
 
-# "bot" ends or begins a word: it is in "about", "bottle", "Caboto" and in Cubot's phones, too.
-_BOT = re.compile(r"(?<!cu)b[o0]ts?(?![a-z])|\bbot[-_/ ]")
+# At the end of a word: "bot" alone is in "about", "bottle", "Caboto" and in Cubot's phones, too.
+_BOT = re.compile(r"(?<!cu)b[o0]ts?(?![a-z])|[a-z](?<!user)agent\b")
 
 # Who wants to be asked why it came gives an address. A few toolbars of Internet Explorer do, too.
 _CONTACT = re.compile(
-    r"https?:/|\bwww\.|\+\w[\w-]*\.[a-z]|@[\w-]+\.[a-z]"
+    r"https?:/+(?:www\.)?\w|\bwww\.\w|\+\w[\w-]*\.[a-z]|@[\w-]+\.[a-z]"
     r"|[ (;](?:[\w-]+\.)+(?:com|net|org|io|eu|dev|ai)\b(?! mobile)"
 )
 _TOOLBARS = re.compile(r"bsalsa\.com|kangaroo-personal|avast browser|fbcr/|; \+drm")
@@ -94,7 +94,7 @@ def agent_of(text: str | None) -> Agent:
     if not text:
         return _NONE
     low = text.lower()
-    return _mail_agent(text, low) or _machine(low) or _browser(low) or _program(text, low)
+    return _mail_agent(text, low) or _machine(text, low) or _browser(low) or _program(text, low)
 
 
 def _mail_agent(text: str, low: str) -> Agent | None:
@@ -130,30 +130,33 @@ def _is_apple_mail(low: str) -> bool:
     return bool(re.fullmatch(r" ?(?:mobile/\w+)?", rest)) and not _CONTACT.search(before)
 
 
-def _machine(low: str) -> Agent | None:
+def _machine(text: str, low: str) -> Agent | None:
     """Gateways, and whatever says by a word, a name or an address to write to that it is a machine."""
     if name := _find(low, GATEWAYS):
         return Agent(AgentKind.GATEWAY, name)
     phoneless = _ANDROID.sub(_unphoned, low, count=1) if "android" in low else low
-    if match := _BOT.search(phoneless):
-        return Agent(AgentKind.BOT, _own_name(phoneless, match.start()))
+    at = _machine_at(phoneless)
+    if at is None:
+        return None
+    name = _own_name(phoneless, at) or ""
+    written = low.find(name)
+    return Agent(AgentKind.BOT, text[written : written + len(name)] or None)
+
+
+def _machine_at(low: str) -> int | None:
+    """Where in the text the machine's own name is; None where nothing says that it is one."""
+    if match := _BOT.search(low):
+        return match.start()
     for stem in STEMS:
-        if stem in phoneless:
-            return Agent(AgentKind.BOT, _own_name(phoneless, phoneless.find(stem)))
-    if match := _INSERTED.search(phoneless) or _COMPATIBLE.search(phoneless):
-        return Agent(AgentKind.BOT, _own_name(phoneless, match.end() - 1))
-    if _IN_FRONT.match(phoneless):
-        return Agent(AgentKind.BOT, _own_name(phoneless, 0))
-    if (match := _CONTACT.search(phoneless)) and not _TOOLBARS.search(phoneless):
-        return Agent(AgentKind.BOT, _contact(phoneless, match.start()))
+        if stem in low:
+            return low.find(stem)
+    if match := _INSERTED.search(low) or _COMPATIBLE.search(low):
+        return match.end() - 1
+    if _IN_FRONT.match(low):
+        return 0
+    if (match := _CONTACT.search(low)) and not _TOOLBARS.search(low):
+        return match.end() - 1 if low.startswith("mozilla/") else 0
     return None
-
-
-def _contact(low: str, at: int) -> str | None:
-    """Who asks: the name in front, or the host of the address."""
-    if not low.startswith("mozilla/"):
-        return _own_name(low, 0)
-    return _own_name(re.sub(r"^.?https?:/+(?:www\.)?", "", low[at:]), 0)
 
 
 def _unphoned(bracket: re.Match[str]) -> str:

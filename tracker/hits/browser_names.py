@@ -16,7 +16,7 @@ ENGINES = (
     "dillo", "omniweb", "icab", "mosaic", "amaya", "netpositive", "midori", "playstation", "nintendo",
     "kindle", "up.link", "webtv", "seamonkey", "browser/", "webkit", "internet explorer", "nsplayer",
     "media player", "googleearth", "palmos", "mmp/", "teleca", "polaris", "avantgo", "ibrowse", "docomo",
-    "goanna/", "jig browser", "biyubi", "windows phone", "netpositive",
+    "goanna/", "jig browser", "biyubi", "windows phone",
 )  # fmt: skip
 
 # Browsers that begin with their own name or the phone's.

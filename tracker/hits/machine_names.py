@@ -163,6 +163,11 @@ STEMS = (
     "headless", "phantomjs", "slimerjs", "casperjs", "puppeteer", "playwright", "selenium", "webdriver",
     "wkhtmlto", "webkit2png", "cutycapt", "prerender", "screenshot", "thumbnail", "webthumb", "websnapr",
     "mshots", "site-shot", "capture", "tineye", "electron-fetch", "htmlunit", "jsdom/",
+    # what else machines do, and what attackers write
+    "advisor", "classif", "generator", " tester", "finder", "builder", "watcher", "recon/", "recon ",
+    "fuzz", "stealer", "semantic", "compliance", "automation", "${", "(select", "<script", "() {",
+    "gomezagent", "dmbrowser", "cybaa", "mappercmd", "forusp", "dlc/", "daumoa", "seolizer",
+    "splash version", " time/1",
     # libraries
     "curl", "wget", "lwp-", "lwp:", "python", "urllib", "aiohttp", "httpx", "requests/", "mechanize",
     "go-http-client", "okhttp", "apache-http", "jakarta", "http-client", "http_client", "httpclient",

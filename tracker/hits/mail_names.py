@@ -1,9 +1,9 @@
 """How the mail world names itself: image proxies of mailboxes, mail clients, and Office looking at a link.
 
 Read by tracker/hits/agents.py before any table of machines. A line is (part in lower case, name for people);
-the first part that is found wins, so what is more particular stands before what is looser. Facts only, gathered
-until November 2026 from the makers' own pages and from what public services have seen. A new line needs a case
-in tests/tracker/test_agents.py.
+the first part that is found wins, so what is more particular stands before what is looser. Facts only, until
+November 2026, from the makers' own pages and from what public services have seen. A new line needs a case in
+tests/tracker/test_agents.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ PROXIES: Names = (
     ("fastmail", "Fastmail"),
     ("seznamemailproxy", "Seznam"),
     ("superhuman", "Superhuman"),
+    ("shortwave", "Shortwave"),
     ("yandeximageproxy", "Yandex Mail"),
     ("yandexmailproxy", "Yandex Mail"),
     ("mail.ru imageproxy", "Mail.ru"),
@@ -181,7 +182,6 @@ MAIL_CLIENTS: Names = (
     ("huaweiemail", "Huawei Email"),
     ("spike email", "Spike"),
     ("spikenow", "Spike"),
-    ("shortwave", "Shortwave"),
     ("missive", "Missive"),
     ("frontapp", "Front"),
     ("proton mail", "Proton Mail"),
