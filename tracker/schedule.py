@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tracker import retention
 from tracker.hits import teaching
+from tracker.insights import sides
 from tracker.services import Services
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Duty:
 DUTIES: tuple[Duty, ...] = (
     Duty("retention", 6 * 3600, retention.enforce),
     Duty("taught", 5, teaching.catch_up),
+    Duty("sides", 300, sides.learn),
 )
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
+from bot.commands.sides import told_of_sides
 from bot.render import card
 from bot.words import ago, moment, one_line, quoted, zone_of
 from models import Hit, Message
@@ -30,6 +31,7 @@ async def answer_show(request: Request) -> Reply:
         _standing(found.message, now, zone),
         *card(found, now, zone).lines,
         *_privacy(found),
+        *await told_of_sides(request.account, found.recipients, found.message.mode),
         *_counted(found.message),
     ]
     if hits:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Question, Request
+from bot.commands.sides import told_of_sides
 from bot.words import listed, one_line, quoted
 from models import Recipient
 from tracker.mail.compose import Tracked, add_link, parse_draft, track, tracked_fields
@@ -42,7 +43,11 @@ async def _describe(request: Request, tracked: Tracked) -> Reply:
     links = _named(tracked.links)
     return Reply(
         title=f"{quoted(message.subject)}{f' to {to}' if to else ''} is tracked as {message.code}.",
-        lines=(*_next_steps(request, tracked), *tracked.warnings),
+        lines=(
+            *_next_steps(request, tracked),
+            *tracked.warnings,
+            *await told_of_sides(request.account, people, message.mode),
+        ),
         copyable=(*pixel, *links),
         links=(("Open the copy page", tracked.copy_url),),
         # Its card has the other buttons; a mail that is not tracked counts nothing from whenever on.

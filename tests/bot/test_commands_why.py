@@ -263,3 +263,16 @@ def test_every_class_has_a_word_that_people_read():
         word = class_word(hit)
         assert word
         assert ("not counted" in word) is not verdict.counts
+
+
+async def test_what_is_known_of_a_recipients_side_is_said_before_anyone_relies_on_it(
+    alice: Person, bot_services: Services, clock: Clock
+):
+    for _ in range(2):
+        mail = await builders.mail(alice.account, clock())
+        await Mailbox(bot_services, clock, mail).gets(APPLE)
+    said = "ana@acme.com: opens are not reliable here, because Apple Mail loads every picture by itself"
+    assert said in (await alice.types("track ana@acme.com Next one")).text
+    assert said in (await alice.types(f"show {mail.code}")).text
+    await alice.types("settings mode clicks")
+    assert said not in (await alice.types("track ana@acme.com Clicks only https://a.com")).text

@@ -129,5 +129,6 @@ async def _delete_unused_people(ids: list[int]) -> None:
         "ring_opens__isnull": True,
         "timezone__isnull": True,
     }
+    await Person.filter(id__in=ids).update(learned=None)  # some of it is from the mail that goes
     used = set(await Recipient.filter(person_id__in=ids).values_list("person_id", flat=True))
     await Person.filter(id__in=list(set(ids) - used), ring_clicks__isnull=True, **unset).delete()
