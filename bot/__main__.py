@@ -23,8 +23,9 @@ from tracker.settings import Settings, SettingsError, load
 
 # What each process does. The Procfile's lines are these names.
 ROLES: dict[str, Parts] = {
-    "all": Parts(web=True, worker=True, console=True),
+    "all": Parts(web=True, smtp=True, worker=True, console=True),
     "web": Parts(web=True),
+    "smtp": Parts(smtp=True),
     "worker": Parts(worker=True),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
@@ -54,12 +55,17 @@ class Parts:
     """What a role consists of."""
 
     web: bool = False  # pixel, redirect, pages, the chats' webhooks
+    smtp: bool = False  # the capture server
     worker: bool = False  # judge, deliver, the chats' own connections, periodic work
     console: bool = False  # a chat in the terminal while no chat token is set
 
     @property
     def said(self) -> str:
-        names = {"web": "pixels, links and pages", "worker": "judging, chats and periodic work"}
+        names = {
+            "web": "pixels, links and pages",
+            "smtp": "mail that comes in by BCC",
+            "worker": "judging, chats and periodic work",
+        }
         return ", ".join(text for name, text in names.items() if getattr(self, name))
 
 
@@ -172,6 +178,8 @@ async def _start_chats_and_web(
             more=lambda app: _mount(app, chats),
         )
         await stack.enter_async_context(_listening(app, settings))
+    if parts.smtp:
+        await stack.enter_async_context(_taking_mail(services, alone=not parts.web))
     if parts.worker:
         await attach_terminal(services, attached=console is not None)
         # Stopped in reverse: the courier finishes its calls while the chats still take them.
@@ -216,19 +224,44 @@ async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[
         try:
             await stack.enter_async_context(serve(app, host, port))
         except (socket.gaierror, UnicodeError):
-            raise StartRefusedError(
-                f"HOST: {host!r} is no address of this machine; put 127.0.0.1 or 0.0.0.0"
-            ) from None
+            raise StartRefusedError(_no_address(host)) from None
         except OSError as error:
             raise StartRefusedError(_why_deaf(host, port, error)) from error
         log.info("listening on %s:%s", host, port)
         yield
 
 
-def _why_deaf(host: str, port: int, error: OSError) -> str:
+@asynccontextmanager
+async def _taking_mail(services: Services, *, alone: bool) -> AsyncIterator[None]:
+    """The capture server, unless its port is empty; a process that is nothing else must have one."""
+    from tracker.mail.smtp import capture_mail  # the web role never needs it
+
+    host, port = services.settings.listen_host, services.settings.capture_port
+    if port is None and alone:
+        raise StartRefusedError(
+            "CAPTURE_PORT: is empty, and the smtp role has nothing to listen on; put 2525"
+        )
+    async with AsyncExitStack() as stack:
+        if port is not None:
+            try:
+                await stack.enter_async_context(capture_mail(services, host, port))
+            except (socket.gaierror, UnicodeError):
+                raise StartRefusedError(_no_address(host)) from None
+            except OSError as error:
+                raise StartRefusedError(_why_deaf(host, port, error, "CAPTURE_PORT")) from error
+            log.info("taking mail on %s:%s", host, port)
+        yield
+
+
+def _no_address(host: str) -> str:
+    return f"HOST: {host} is no address of this machine; put 127.0.0.1 or 0.0.0.0"
+
+
+def _why_deaf(host: str, port: int, error: OSError, name: str = "PORT") -> str:
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"HOST: {host} is no address of this machine; put 127.0.0.1 or 0.0.0.0"
-    return f"PORT: cannot listen on {host}:{port} ({error.strerror}); put another port"
+        return _no_address(host)
+    why = os.strerror(error.errno) if error.errno else str(error)
+    return f"{name}: cannot listen on {host}:{port} ({why}); put another port"
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ def test_the_readme_shows_every_command_as_the_registry_has_it(command):
 
 def test_the_procfile_runs_roles_that_exist():
     words = re.findall(r"^(\w+): python -m bot (\w+)$", (ROOT / "Procfile").read_text(), re.M)
-    assert dict(words) == {"release": "migrate", "web": "web", "worker": "worker"}
+    assert dict(words) == {"release": "migrate", "web": "web", "smtp": "smtp", "worker": "worker"}
     for _, role in words:
         assert role in ROLES or role in main.commands
 

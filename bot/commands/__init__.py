@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.commands.arming import SENT
+from bot.commands.capture import CAPTURE
 from bot.commands.demo import DEMO
 from bot.commands.erasure import FORGET
 from bot.commands.exports import EXPORT
@@ -31,6 +32,7 @@ COMMANDS: tuple[Command, ...] = (
     MUTE,
     SETTINGS,
     SENT,
+    CAPTURE,
     FORGET,
     EXPORT,
     INVITE,

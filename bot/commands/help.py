@@ -9,7 +9,7 @@ from bot.commands.registry import Command, CommandError, Request
 from bot.words import one_line
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Track", ("track", "link", "sent", "forget")),
+    ("Track", ("track", "link", "sent", "capture", "forget")),
     ("Look", ("list", "show", "why", "stats", "export")),
     ("Teach", ("me", "machine", "taught")),
     ("Ring", ("mute", "settings")),

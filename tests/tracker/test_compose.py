@@ -166,6 +166,6 @@ async def test_the_machine_readable_answer_has_exactly_the_promised_fields(sqlit
         "message": tracked.message.code,
         "pixel_url": tracked.pixel_url,
         "copy_url": tracked.copy_url,
-        "capture_address": None,
+        "capture_address": f"{alice.capture_secret}@track.example",
         "links": [{"url": "https://acme.com/deck", "tracked_url": tracked.links[0][1]}],
     }

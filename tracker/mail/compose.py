@@ -17,6 +17,7 @@ from models import Account, Card, Destination, Link, Message, Person, Recipient
 from models.database import atomically
 from models.wake import OUTBOX
 from tracker.keys import new_code, new_token
+from tracker.mail.addresses import capture_addresses
 from tracker.mail.draft import MAX_LINKS, Draft, DraftError, is_untracked, parse_draft, read_url
 from tracker.mail.opt_out import opted_out
 from tracker.mail.tracked import Tracked, copy_url, label_of, link_url, pixel_url, tracked_fields
@@ -53,7 +54,8 @@ async def track_many(
     """
     if not drafts:
         return []
-    tracked = await _retry_on_clash(lambda: _Batch(services, account, origin, services.now()).store(drafts))
+    batch = _Batch(services, account, origin, services.now(), await _secret_address(services, account))
+    tracked = await _retry_on_clash(lambda: batch.store(drafts))
     if origin != "list":
         services.wake.ring(OUTBOX)
     return tracked
@@ -80,9 +82,15 @@ async def add_link(services: Services, account: Account, url: str, message: Mess
         message=message,
         pixel_url=pixel_url(services, pixel) if pixel else None,
         copy_url=copy_url(services, message),
+        capture_address=await _secret_address(services, account),
         links=((target, link_url(services, link)),),
         warnings=tuple(map(_refusal, refused)),
     )
+
+
+async def _secret_address(services: Services, account: Account) -> str | None:
+    both = await capture_addresses(services, account)
+    return both[0] if both else None
 
 
 async def _attach_link(services: Services, message: Message, target: str) -> tuple[Link, list[str]]:
@@ -150,6 +158,7 @@ class _Batch:
     account: Account
     origin: str
     now: dt.datetime
+    capture_address: str | None
 
     async def store(self, drafts: Sequence[Draft]) -> list[Tracked]:
         addresses = {one.address for draft in drafts for one in draft.recipients}
@@ -271,6 +280,7 @@ class _Batch:
             message=message,
             pixel_url=pixel_url(self.services, pixel) if pixel else None,
             copy_url=copy_url(self.services, message),
+            capture_address=self.capture_address,
             links=tuple(
                 (link.target, link_url(self.services, link)) for link in links if link.target is not None
             ),

@@ -1,0 +1,81 @@
+"""`capture`: the addresses to put into BCC and Cc, new ones, and which addresses are one's own."""
+
+from __future__ import annotations
+
+from bot.chat import Reply
+from bot.commands.registry import Command, CommandError, Request
+from bot.words import listed, one_line, plural
+from tracker.mail.addresses import add_own_address, capture_addresses, own_addresses, renew_addresses
+from tracker.mail.capture import release_held
+
+_WHAT_TO_TYPE = "type capture, capture new, or capture mine alice@acme.com"
+
+
+async def answer_capture(request: Request) -> Reply:
+    """`capture`, `capture new`, `capture mine ADDRESS`."""
+    if await capture_addresses(request.services, request.account) is None:
+        raise CommandError(
+            "no mail comes in here: whoever runs this mailbell has CAPTURE_PORT empty. "
+            "Press Sent, or type sent, when your mail has left"
+        )
+    word, _, rest = request.arguments.partition(" ")
+    if not word:
+        return await _show(
+            request, "Put the secret address into BCC, and I know when your mail left, and to whom."
+        )
+    if word.lower() == "new" and not rest:
+        await renew_addresses(request.account)
+        return await _show(request, "These are new. Mail to the ones before is refused from now on.")
+    if word.lower() in ("mine", "my") and rest:
+        return await _take_as_own(request, rest)
+    raise CommandError(f"I do not understand “{one_line(request.arguments, 30)}”: {_WHAT_TO_TYPE}")
+
+
+async def _show(request: Request, title: str) -> Reply:
+    both = await capture_addresses(request.services, request.account)
+    assert both is not None
+    secret, public = both
+    known = [one_line(one, 64) for one in await own_addresses(request.account.id)]
+    name, _, domain = secret.partition("@")
+    lines = [
+        f"A tag orders reminders: {name}+noopen2d.noreply5d@{domain} (or +3d, +mon9am); +off: do not track.",
+        "The other one is for Cc and forwarding rules: it only takes answers to tracked mail.",
+        f"Your own addresses that I know: {listed(known, 5)}."
+        if known
+        else "I learn your own address from the first mail that comes in.",
+        "Did the secret one get around? Type: capture new",
+    ]
+    return Reply(
+        title=title,
+        lines=tuple(lines),
+        copyable=(("For BCC (secret)", secret), ("For Cc and forwarding", public)),
+        data={"capture_address": secret, "public_address": public},
+    )
+
+
+async def _take_as_own(request: Request, text: str) -> Reply:
+    address = await add_own_address(request.services, request.account.id, text)
+    if address is None:
+        raise CommandError(f"“{one_line(text, 40)}” is no mail address: {_WHAT_TO_TYPE}")
+    taken = await release_held(request.services, request.account, address)
+    more = (
+        f" {plural(taken, 'mail')} that I held from there {'is' if taken == 1 else 'are'} taken."
+        if taken
+        else ""
+    )
+    return Reply(title=f"I take {one_line(address, 64)} as yours.{more}", data={"taken": taken})
+
+
+CAPTURE = Command(
+    verb="capture",
+    summary="Your address for BCC: I learn from it when a mail left, and to whom",
+    usage="[new | mine ADDRESS]",
+    handler=answer_capture,
+    details=(
+        "A mail with my pixel or links in it counts from its Date on; any other is watched for a reply only.",
+        "After a + in the address: +3d, +noopen2d, +noreply5d, +click1d, +mon9am, +off, with dots between.",
+        "new: makes new addresses. mine: takes mail from one more address as yours.",
+    ),
+    examples=("capture", "capture new", "capture mine alice@acme.com"),
+    personal=True,
+)
