@@ -58,6 +58,7 @@ PEOPLE = {
     "a wallet": f"{WEBVIEW} TrustWallet/8",
     "Rocket.Chat's own window": f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} Rocket.Chat/4.1 Chrome/126.0 Electron/31.0 Safari/537.36",  # noqa: E501
     "Slack's own window": f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} Slack/4.38 Chrome/126.0 Electron/31.0 Safari/537.36",  # noqa: E501
+    "Postman's own window": f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} Postman/11.2 Chrome/120.0 Electron/28.2 Safari/537.36",  # noqa: E501
     "a toolbar's address": "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; EmbeddedWB 14.52 from: http://www.bsalsa.com/)",
     "a company's own build of Internet Explorer": "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 5.1; Banca Caboto s.p.a.)",  # noqa: E501
     "Konqueror": "Mozilla/5.0 (compatible; Konqueror/4.14; Linux) KHTML/4.14.8 (like Gecko)",
