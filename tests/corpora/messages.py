@@ -72,6 +72,11 @@ def messages() -> Iterator[tuple[str, bytes]]:
             yield name, re.sub(rb"\A>?From [^\n]*\n", b"", content)
 
 
+def on_the_wire(content: bytes) -> bytes:
+    """As a client sends it: every line ends in CR LF, and nothing is NUL."""
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", content.replace(b"\0", b""))
+
+
 def pages() -> Iterator[tuple[str, bytes]]:
     """Name and bytes of every page of HTML meant for mail: templates, and replies of real clients."""
     for name, content in _files():

@@ -10,9 +10,9 @@ from collections import Counter
 
 import pytest
 
-from tests.corpora.messages import UnreachableError, fetch, messages, pages
+from tests.corpora.messages import UnreachableError, fetch, messages, on_the_wire, pages
 from tests.tracker.test_rewrite import BASE, PIXEL, PLAN, undo
-from tracker.mail.raw_limits import normalise_line_ends, refusal
+from tracker.mail.raw_limits import refusal
 from tracker.mail.rewrite import Rewritten, Untracked, rewrite
 
 pytestmark = pytest.mark.long
@@ -57,7 +57,7 @@ def test_every_message_is_untouched_or_the_same_but_for_pixel_and_links():
     refused: Counter[str] = Counter()
     slowest = 0.0
     for name, found in messages():
-        raw = normalise_line_ends(found)
+        raw = on_the_wire(found)
         began = time.perf_counter()
         done = check(name, raw)
         slowest = max(slowest, time.perf_counter() - began)
@@ -79,7 +79,7 @@ def wrapped(html: bytes, encoding: str) -> bytes:
     else:
         body = html
     head = f"Subject: x\nContent-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: {encoding}\n\n"
-    return normalise_line_ends(head.encode() + body)
+    return on_the_wire(head.encode() + body)
 
 
 @pytest.mark.usefixtures("corpora")

@@ -53,7 +53,7 @@ def test_links_are_found_where_a_browser_finds_them(html: str, found: list[str])
 
 @pytest.mark.parametrize(
     "html",
-    ["<!-- x", "<style>", "<a href='x>", "<a ", "<p", "</p", "<plaintext>", "<!doctype", "<base href=x>"],
+    ["<!-- x", "<style>", "<a href='x>", "<a ", "<p", "</p", "<plaintext>", "<!doctype"],
 )
 def test_what_is_not_closed_is_told(html: str):
     with pytest.raises(MarkupError):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tracker.mail.raw_limits import malformed, normalise_line_ends, refusal
+from tracker.mail.raw_limits import malformed, refusal
 
 GOOD = b"From: a@acme.com\r\nSubject: hi\r\n\r\nhello\r\n"
 
@@ -91,16 +89,3 @@ def test_ten_megabytes_take_a_moment():
     began = time.perf_counter()
     assert refusal(raw) is None
     assert time.perf_counter() - began < 2
-
-
-@given(st.binary(max_size=200) | st.text(alphabet="\r\n\0a: ", max_size=60).map(str.encode))
-def test_normalised_mail_has_line_ends_of_one_kind_and_the_same_lines(raw: bytes):
-    done = normalise_line_ends(raw)
-    assert b"\0" not in done
-    assert done.count(b"\r\n") == done.count(b"\n") == done.count(b"\r")
-    assert done.splitlines() == raw.replace(b"\0", b"").splitlines() or b"\0" in raw
-
-
-def test_good_line_ends_stay_as_they_are():
-    assert normalise_line_ends(GOOD) == GOOD
-    assert normalise_line_ends(b"a\nb\rc\r\n") == b"a\r\nb\r\nc\r\n"

@@ -206,6 +206,24 @@ def test_a_mark_keeps_a_link_and_is_removed_from_address_and_text():
     assert '<a href="https://acme.com/x">https://acme.com/x</a>' in html_of(done.content)
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS[1:])
+def test_the_mark_is_removed_from_the_plain_text_too(encoding: str):
+    raw = html_mail('<body><a href="https://acme.com/x#notrack">x</a></body>', encoding)
+    text = b"hello https://acme.com/deck#notrack, <http://a.b/#NoTrack>\r\n#notrack https://a.b/#notracking"
+    raw = raw.replace(b"hello https://acme.com/deck", text)
+    done = rewrite(raw, PLAN, BASE)
+    wanted = b"hello https://acme.com/deck, <http://a.b/>\r\n#notrack https://a.b/#notracking"
+    assert wanted in done.content
+    assert undo(done, raw) == raw
+
+
+def test_old_tokens_go_even_where_nothing_is_tracked():
+    raw = html_mail(f'<body><img src="{OLD_PIXEL}"></body>')
+    done = rewrite(raw, Plan(None, lambda url: None), BASE)
+    assert done.untracked is Untracked.NOTHING
+    assert "<body></body>" in html_of(done.content)
+
+
 def test_our_old_pixel_goes_from_quoted_text_also_behind_a_proxy():
     proxied = f"https://ci3.googleusercontent.com/meips/ABC=s0-d-e1-ft#{OLD_PIXEL}"
     quoted = f'<blockquote><img width=1 src="{OLD_PIXEL}"><img src="{proxied}"><img src="https://acme.com/o/a.gif">'
@@ -334,6 +352,7 @@ def test_a_fault_in_the_plan_leaves_the_mail_as_it_was():
     raw = html_mail(PAGE)
     done = rewrite(raw, Plan(PIXEL, fail), BASE)
     assert (done.content, done.untracked) == (raw, Untracked.FAULT)
+    assert isinstance(done.error, RuntimeError)
 
 
 def test_nothing_to_track_is_said():
@@ -382,6 +401,8 @@ def test_edits_undone_give_the_original_and_the_standard_library_sees_the_same_m
     assert undo(done, raw) == raw
     assert skeleton(done.content) == skeleton(raw)
     assert done.untracked is not Untracked.FAULT
+    longest = max(map(len, raw.split(b"\r\n")))
+    assert encoding == "8bit" or max(map(len, done.content.split(b"\r\n"))) <= max(76, longest)
     if done.untracked is None:
         assert PIXEL in html_of(done.content)
         assert OLD_PIXEL not in html_of(done.content) or "<!--" in html or "'" in html or "<style>" in html

@@ -166,11 +166,11 @@ class _Quoted:
             joins = before.endswith((b" ", b"\t")) or b"\n" in self.raw[start:end]
             return Edit(start, end, soft if joins else b"")
         lines = _quote(edit.new)
-        if before:
-            lines.insert(0, b"")
         if end < self.end:
             lines.append(b"")
-        return Edit(start, end, soft.join(lines))
+        # Where a full line ends, there is no room for the sign of a soft break.
+        lead = self.newline if len(before) >= MAX_QUOTED_LINE and start == end else soft
+        return Edit(start, end, (lead if before else b"") + soft.join(lines))
 
     def place(self, offset: int) -> int:
         """Where the decoded byte at `offset` begins in the mail."""

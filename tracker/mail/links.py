@@ -15,7 +15,7 @@ from tracker.mail.draft import MAX_URL, DraftError, is_untracked, read_url
 
 # What a link reads like or points to when it ends a subscription, in the languages mail is written in.
 _WORDS = """
-    unsub, optout, opt-out, opt_out, opt out, signoff, sign-off, sign off, listmanage, list-manage,
+    unsub, optout, opt-out, opt_out, opt out, listmanage, list-manage,
     removeme, remove-me, abmeld, abbestell, austrag, desabonn, désabonn, desinscri, désinscri,
     dar de baja, darse de baja, darme de baja, desuscri, cancelar suscri, cancelar la suscri,
     cancelar inscri, cancelar assinatura, descadastr, disiscri, annulla iscrizione, annulla l'iscrizione,

@@ -57,7 +57,7 @@ _ATTRIBUTE = (
     % {b"s": _SPACE}
 )
 _TAG_REST = rb"(?:[\t\n\f\r /]++|%s)*+>" % _ATTRIBUTE
-_NAMES = rb"a|area|base|style|script|title|textarea|xmp|iframe|noembed|noframes|plaintext|/a|/body|/html"
+_NAMES = rb"a|area|style|script|title|textarea|xmp|iframe|noembed|noframes|plaintext|/a|/body|/html"
 
 
 def _dull(names: bytes) -> re.Pattern[bytes]:
@@ -147,8 +147,6 @@ class _Scanner:
             return end.start() if end else _behind(-1, 0)
         elif name == b"plaintext":
             raise MarkupError("plain text without an end")
-        elif name == b"base":
-            raise MarkupError("a base address")
         return tag.end()
 
     def open_anchor(self, tag: re.Match[bytes]) -> None:

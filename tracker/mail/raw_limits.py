@@ -1,6 +1,6 @@
 """What no mail may be, judged on its bytes before anything parses it.
 
-Called by the submission server (which refuses) and the capture server (which normalises line ends first).
+Called by the submission server, which refuses such mail; the capture server asks `beyond_limits`.
 Bare line ends smuggle a second mail past the next server, control characters in headers become headers of
 their own when somebody re-writes them, and bombs of parts and headers cost a parser minutes. Linear, pure.
 """
@@ -11,7 +11,6 @@ import re
 
 from tracker.mail.structure import LimitError, locate
 
-_BARE = re.compile(rb"\r\n|\r|\n")
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
 _BLANK = re.compile(rb"\n\r?\n")
 
@@ -39,13 +38,6 @@ def beyond_limits(raw: bytes) -> str | None:
     except LimitError as error:
         return f"the message has {error}"
     return None
-
-
-def normalise_line_ends(raw: bytes) -> bytes:
-    """The mail with CR LF at the end of every line, whatever it had, and without NUL."""
-    if raw.count(b"\r\n") != raw.count(b"\n") or raw.count(b"\n") != raw.count(b"\r"):
-        raw = _BARE.sub(b"\r\n", raw)
-    return raw.replace(b"\0", b"") if b"\0" in raw else raw
 
 
 def _headers_end(raw: bytes) -> int:
