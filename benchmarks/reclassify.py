@@ -43,7 +43,7 @@ def _rows(hits: int, mails: int, since: int) -> Iterator[tuple[Any, ...]]:
     chance = random.Random(5)
     ids = [None if text is None else agent_id(text) for text in AGENTS]
     for number in range(hits):
-        mail = 1 + min(int(chance.expovariate(3 / mails)), mails - 1)
+        mail = 1 + int(chance.expovariate(3 / mails)) % mails
         click = chance.random() < 0.2
         at = since + number * 3_000
         agent = ids[0] if not click and chance.random() < 0.33 else chance.choice(ids)

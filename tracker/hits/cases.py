@@ -136,6 +136,7 @@ _PERSON = (
     "r.address", "r.loaded_at", "r.handed_over_at", "p.ring_opens", "p.ring_clicks",
     *(f"r.{name}" for name in COLUMNS),
 )  # fmt: skip
+_KNOWN_PERSON = "LEFT JOIN person p ON p.account_id = m.account_id AND p.address = r.address"
 _SELECT = f"""
 SELECT {", ".join(_HIT + _STORED + _TOKEN + _MAIL + _PERSON)}
 FROM {{hits}} h
@@ -143,19 +144,25 @@ JOIN link l ON l.id = h.link_id
 JOIN message m ON m.id = h.message_id
 JOIN account a ON a.id = m.account_id
 LEFT JOIN recipient r ON r.id = h.recipient_id
-LEFT JOIN person p ON p.account_id = m.account_id AND p.address = r.address
+{_KNOWN_PERSON}
 """  # noqa: S608, names of ours
 _TO_STORED = len(_HIT)
 _TO_TOKEN = _TO_STORED + len(_STORED)
 _TO_MAIL = _TO_TOKEN + len(_TOKEN)
 _TO_PERSON = _TO_MAIL + len(_MAIL)
 _ACCOUNT = _TO_MAIL + 1
-_AGENT = 9
+_LINK, _MESSAGE, _AGENT = 4, 5, 9
+
+# The same in parts, for all hits of some mails.
+_HITS = f"SELECT {', '.join(_HIT + _STORED)} FROM hit h"  # noqa: S608
+_TOKENS = f"SELECT l.id, l.message_id, {', '.join(_TOKEN)} FROM link l"  # noqa: S608
+_MAILS = f"SELECT m.id, {', '.join(_MAIL)} FROM message m JOIN account a ON a.id = m.account_id"  # noqa: S608
+_PERSONS = (
+    f"SELECT r.id, r.message_id, {', '.join(_PERSON)} FROM recipient r "  # noqa: S608
+    f"JOIN message m ON m.id = r.message_id {_KNOWN_PERSON}"
+)
 
 _UNJUDGED = "(SELECT * FROM hit WHERE judged_at IS NULL {mine} ORDER BY id LIMIT ?)"
-_OF_MAIL = "(SELECT * FROM hit WHERE message_id = ? AND judged_at IS NOT NULL)"
-
-_OF_MAILS = "(SELECT * FROM hit WHERE {mails} AND judged_at IS NOT NULL)"
 
 
 def among(column: str) -> str:
@@ -184,21 +191,44 @@ class Reader:
 
     async def of_mail(self, message_id: int) -> Docket:
         """All judged hits of a mail, in the order in which they were judged."""
-        sql = _SELECT.format(hits=_OF_MAIL) + " ORDER BY h.judged_at, h.id"
-        return await self._docket(await self._services.writer.fetch(sql, (message_id,)))
+        found = await self.of_mails([message_id])
+        return found[0] if found else Docket()
 
     async def of_mails(self, message_ids: Sequence[int]) -> list[Docket]:
-        """For each of these mails that has judged hits a docket of its own, as `of_mail` makes it."""
-        sql = _SELECT.format(hits=_OF_MAILS.format(mails=among("message_id"))) + " ORDER BY h.judged_at, h.id"
-        whole = await self._docket(await self._services.writer.fetch(sql, (listed(message_ids),)))
-        parts = {number: Docket(mails={number: mail}) for number, mail in whole.mails.items()}
-        for case in whole.cases:
-            part = parts[case.mail.id]
-            part.cases.append(case)
-            part.tokens[case.token.id] = case.token
-            if case.person is not None:
-                part.persons[case.person.id] = case.person
-        return list(parts.values())
+        """For each of these mails that has judged hits all of them, as `of_mail`, with everybody it went to.
+
+        Mails come first, and nothing that they share is read again with each hit: whoever writes to one of
+        them while the rest is read raises its revision.
+        """
+        parts: dict[int, Docket] = {}
+
+        async def fetch(sql: str, mail: str, order: str = "") -> Sequence[Row]:
+            return await self._services.writer.fetch(
+                f"{sql} WHERE {among(mail)}{order}", (listed(message_ids),)
+            )
+
+        for number, *facts in await fetch(_MAILS, "m.id"):
+            parts[number] = Docket(mails={number: _mail(number, tuple(facts))})
+        for number, message_id, *facts in await fetch(_PERSONS, "r.message_id"):
+            part = parts[message_id]
+            part.persons[number] = _person(number, part.mails[message_id], tuple(facts))
+        for number, message_id, *facts in await fetch(_TOKENS, "l.message_id"):
+            parts[message_id].tokens[number] = Token(number, *facts)
+        rows = list(
+            await fetch(_HITS, "h.message_id", " AND h.judged_at IS NOT NULL ORDER BY h.judged_at, h.id")
+        )
+        await self._learn_agents({row[_AGENT] for row in rows} - {None})
+        accounts = {part.mails[number].account_id for number, part in parts.items()}
+        own, lessons = await self._own_devices(accounts), await self._lessons(accounts)
+        for number, part in parts.items():
+            part.mails[number].taught = part.mails[number].account_id in lessons
+        rows.reverse()
+        while rows:  # each row goes as soon as it is a case
+            row = rows.pop()
+            hit_of = parts.get(row[_MESSAGE])
+            if hit_of is not None and row[_LINK] in hit_of.tokens:
+                hit_of.cases.append(self._case(hit_of, row, own, lessons))
+        return [part for part in parts.values() if part.cases]
 
     async def _docket(self, rows: Sequence[tuple[Any, ...]]) -> Docket:
         docket = Docket()
@@ -255,7 +285,7 @@ class Reader:
             mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON])
             mail.taught = mail.account_id in lessons
         person = docket.persons.get(recipient_id)
-        if person is None and recipient_id is not None:
+        if person is None and recipient_id is not None and len(row) > _TO_TOKEN:
             person = docket.persons[recipient_id] = _person(recipient_id, mail, row[_TO_PERSON:])
         token = docket.tokens.get(link_id)
         if token is None:
