@@ -7,6 +7,7 @@ import email
 import email.policy
 import quopri
 import re
+import time
 from email.message import EmailMessage, Message
 
 import pytest
@@ -269,6 +270,30 @@ def test_a_line_never_grows_past_what_smtp_carries():
     done = rewrite(html_mail("x" * 960 + link + "\n"), PLAN, BASE)
     assert link in html_of(done.content)
     assert max(map(len, done.content.split(b"\r\n"))) <= 998
+
+
+def test_a_line_that_was_too_long_before_is_rewritten_all_the_same():
+    raw = html_mail("<body>" + '<a href="https://a.co/">d</a>' * 200 + "</body>")
+    assert rewrite(raw, PLAN, BASE).content.count(TRACKED.encode()) == 200
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_a_bomb_of_links_takes_linear_time_and_offers_a_bounded_number(encoding: str):
+    page = "".join(f'<a href="https://a.co/{number}">x</a>' + " " * (number % 2) for number in range(20_000))
+    raw = html_mail(page, encoding)
+    began = time.perf_counter()
+    found = survey(raw, BASE)
+    done = rewrite_for(found, PLAN)
+    assert time.perf_counter() - began < 5
+    assert len(found.links) == 500
+    assert done.untracked is None
+
+
+def test_quoted_printable_in_one_endless_line_is_left_alone():
+    raw = _mail("text/html", "<a href=3D'https://a.co'>=20" * 20_000, QUOTED)
+    began = time.perf_counter()
+    assert rewrite(raw, PLAN, BASE).untracked is Untracked.ENCODING
+    assert time.perf_counter() - began < 1
 
 
 def _mail(content_type: str, body: str = "x", more: str = "") -> bytes:

@@ -87,22 +87,24 @@ class _Plain:
     def encode(self, edits: Sequence[Edit]) -> list[Edit]:
         """As they are; but an insertion gets lines of its own where the line would become too long.
 
-        A link that would make its line too long stays what it was: it cannot be broken.
+        A link that would make its line too long stays what it was: it cannot be broken. Where the line was
+        too long before, the link changes all the same.
         """
         kept: list[Edit] = []
         line_end, growth = -1, 0
         for edit in edits:
-            line_start = self.text.rfind(b"\n", 0, edit.start) + 1
+            line_start = self.text.rfind(b"\n", max(0, edit.start - MAX_LINE), edit.start) + 1
             if edit.start > line_end:
                 growth = 0
-            line_end = self.text.find(b"\n", edit.end)
+            line_end = self.text.find(b"\n", edit.end, edit.end + MAX_LINE)
             line_end = len(self.text) if line_end < 0 else line_end
             length = line_end - line_start + growth + len(edit.new) - (edit.end - edit.start)
             new = edit.new
             if length > MAX_LINE + 1 and len(new) > edit.end - edit.start:
-                if edit.start != edit.end:
+                if edit.start == edit.end:
+                    new = self.newline + new + self.newline
+                elif line_end - line_start <= MAX_LINE + 1:
                     continue
-                new = self.newline + new + self.newline
             else:
                 growth += len(new) - (edit.end - edit.start)
             kept.append(Edit(edit.start + self.start, edit.end + self.start, new))
@@ -149,6 +151,8 @@ class _Quoted:
         self.newline = _newline(encoded)
         self.text = binascii.a2b_qp(encoded)
         lines = encoded.split(b"\n")
+        if max(map(len, lines)) > MAX_LINE + 1:
+            raise BodyError("encoding")  # 76 are allowed; and finding places would take for ever
         self.encoded = list(accumulate((len(line) + 1 for line in lines), initial=start))
         self.decoded = list(accumulate(map(_decoded_length, lines), initial=0))
         if self.decoded.pop() != len(self.text) + (0 if _SOFT.search(lines[-1]) else 1):
@@ -199,19 +203,19 @@ def _decoded_length(line: bytes) -> int:
     return len(line) - 2 * escapes + 1
 
 
-_PLAIN = frozenset(bytes(range(33, 127)).replace(b"=", b"") + b" ")
+_UNUSUAL = re.compile(rb"[^ -<>-~]")
 
 
 def _quote(text: bytes) -> list[bytes]:
     """The text in quoted-printable, in lines that leave room for the soft break."""
-    lines, line = [], b""
-    for byte in text:
-        sign = bytes([byte]) if byte in _PLAIN else b"=%02X" % byte
-        if len(line) + len(sign) > MAX_QUOTED_LINE - 1:
-            lines.append(line)
-            line = b""
-        line += sign
-    return [*lines, line]
+    text = _UNUSUAL.sub(lambda found: b"=%02X" % found[0][0], text)
+    lines, at, room = [], 0, MAX_QUOTED_LINE - 1
+    while len(text) - at > room:
+        escape = text.rfind(b"=", at + room - 2, at + room)
+        end = at + room if escape < 0 else escape
+        lines.append(text[at:end])
+        at = end
+    return [*lines, text[at:]]
 
 
 def _newline(text: bytes) -> bytes:

@@ -20,6 +20,7 @@ from tracker.mail.untouched import Untracked, untouchable
 __all__ = ["Plan", "Rewritten", "Survey", "Untracked", "rewrite", "rewrite_for", "survey"]
 
 
+MAX_LINKS = 500  # each gets a token for each recipient; what comes after them stays as it is
 _Shape = tuple[tuple[str, str, tuple[tuple[str, bytes], ...]], ...]
 _BLIND = ("bcc", "resent-bcc")
 
@@ -47,9 +48,9 @@ class Survey:
 
     @property
     def links(self) -> tuple[str, ...]:
-        """URLs in the order of the mail, each once."""
+        """The first MAX_LINKS URLs in the order of the mail, each once."""
         found = (link.url for page in self.pages for link in page.links if link.follow and not link.token)
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(found))[:MAX_LINKS]
 
     @property
     def tokens(self) -> tuple[str, ...]:
