@@ -9,9 +9,11 @@ from email.message import EmailMessage
 import pytest
 
 from models import Alert, Captured, Card, Link, Message, OptOut, OwnAddress, Recipient, Reminder
+from models.writer import WriterDownError
 from tests import builders
 from tests.conftest import Clock
 from tests.tracker.judging import SAFARI, Court, check_sums, court
+from tracker.mail import capture
 from tracker.mail.addresses import (
     CaptureBox,
     add_own_address,
@@ -296,3 +298,23 @@ async def test_the_first_sender_is_learned_once(room: Court):
     await arrive(room, written(room, number="2"))
     assert [one.address for one in await OwnAddress.all()] == [HOME]
     assert " ".join(await told()).count("I take") == 1
+
+
+async def test_a_writer_that_is_held_up_for_a_moment_is_waited_for(room: Court, monkeypatch):
+    mail = await room.mail(armed=False)
+    room.clock.advance(minutes=2)
+    await room.request(await room.pixel(mail), SAFARI)
+    await room.judge_all()
+    room.clock.advance(minutes=1)
+    real, failures = capture.rescore, [WriterDownError("locked")] * 2
+
+    async def held_up(*arguments: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await real(*arguments)
+
+    monkeypatch.setattr(capture, "rescore", held_up)
+    monkeypatch.setattr("tracker.hits.arming.rescore", held_up)
+    monkeypatch.setattr(capture, "_PAUSE", 0)
+    assert await arrive(room, written(room, await body_of(room, mail))) == "bound"
+    assert await room.verdicts(mail) == ["sender"]

@@ -7,6 +7,7 @@ No body is ever stored.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import hashlib
 import logging
@@ -21,6 +22,7 @@ from models import Account, Captured, Destination, Message, OwnAddress, Recipien
 from models.columns import EPOCH
 from models.database import atomically
 from models.wake import OUTBOX
+from models.writer import WriterDownError
 from tracker.hits.arming import arm
 from tracker.hits.rescore import rescore
 from tracker.keys import new_code
@@ -34,6 +36,7 @@ from tracker.services import Services
 
 SENT_LONG_BEFORE = dt.timedelta(hours=1)
 _TRIES = 5
+_PAUSE = 0.5  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +103,22 @@ async def take_copy(
             if last:
                 raise
     for mail in mails:
-        if not await arm(services, mail, copy.sent, "capture"):
-            await rescore(services, mail.id)  # its mode may be another one now
+        await _arm(services, mail, copy.sent)
     services.wake.ring(OUTBOX)
     log.info("a captured mail is %s", state)
     return state
+
+
+async def _arm(services: Services, mail: Message, sent: dt.datetime) -> None:
+    """Arms the mail and judges its hits anew; waits for a writer that is held up for a moment."""
+    for _ in range(_TRIES):
+        try:
+            if not await arm(services, mail, sent, "capture"):
+                await rescore(services, mail.id)  # its mode may be another one now
+            return
+        except WriterDownError:
+            await asyncio.sleep(_PAUSE)
+    await rescore(services, mail.id)
 
 
 async def release_held(services: Services, account: Account, address: str) -> int:
