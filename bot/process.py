@@ -78,8 +78,16 @@ class Options:
     console_wanted: bool = True
 
 
+def _allow_many_connections() -> None:
+    """Every reader needs a descriptor, and most systems begin a process with 1,024 of them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def run(settings: Settings, parts: Parts, options: Options) -> int:
     """Serves until SIGTERM or SIGINT, or until the console's `--exit` is done; the exit code."""
+    _allow_many_connections()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

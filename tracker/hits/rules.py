@@ -164,7 +164,7 @@ def named_bot(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | 
 
 
 def no_browser(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
-    """People follow links in a browser, or in a known mail program's own window; this names itself as neither.
+    """People follow links in a browser, or in a known mail program's window; this names itself as neither.
 
     On an open a program may be one for mail that nobody knows yet: that stays unknown.
     """
