@@ -159,3 +159,13 @@ async def test_arming_during_judging_is_not_overlooked(room: Court, monkeypatch)
     assert await Alert.all().count() == 0
     assert (await Hit.all())[0].reason == "before-sending"
     await check_sums()
+
+
+async def test_a_look_at_the_copy_page_takes_no_open_back_that_waits_to_be_judged(room: Court):
+    """The mail had armed itself; its first open and the look at the page come at the same moment."""
+    mail = await room.mail(armed=False)
+    room.clock.advance(minutes=5)
+    await room.request(await room.pixel(mail), SAFARI)
+    await copy_page_shown(room.services, mail)
+    await room.judge_all()
+    assert await room.verdicts(mail) == ["human"]

@@ -11,7 +11,7 @@ import datetime as dt
 
 from tortoise.expressions import F
 
-from models import Message
+from models import Hit, Message
 from models.database import atomically
 from tracker.hits.rescore import Change, rescore
 from tracker.hits.rules import SKEW, armed_since
@@ -47,7 +47,15 @@ async def arm(services: Services, message: Message, at: dt.datetime, by: str) ->
 
 
 async def copy_page_shown(services: Services, message: Message) -> None:
-    """The sender copies pixel and links now: the mail arms itself later, unless it counted something."""
+    """The sender copies pixel and links now: the mail arms itself later, unless it counted something.
+
+    Nothing moves while a request still waits to be judged: it may be the first open. With ARM_AFTER_SECONDS=0
+    a mail counts at once, whatever is looked at.
+    """
+    if services.settings.arm_after_seconds == 0:
+        return
+    if await Hit.filter(message_id=message.id, judged_at=None).exists():
+        return
     arms_at = services.now() + dt.timedelta(seconds=services.settings.arm_after_seconds)
     waiting = Message.filter(id=message.id, armed_at=None, opens=0, clicks=0, arms_at__lt=arms_at)
 
