@@ -264,7 +264,8 @@ async def _order(copy: _Copy, account: Account, mail: Message, news: News) -> No
             message_id=mail.id, kind=order.kind, due_at=order.due(copy.sent, zone),
         )  # fmt: skip
     if copy.tag.orders:
-        news.say(f"Noted to come back to: {'; '.join(one.said for one in copy.tag.orders)}.")
+        noted = "; ".join(one.said for one in copy.tag.orders)
+        news.say(f"Noted to come back to: {noted}. (Kept now; this version does not ring for it yet.)")
     if copy.tag.off:
         news.say("It is not tracked, as you asked: nothing of it is recorded.")
     if copy.tag.unclear:
