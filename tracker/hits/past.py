@@ -33,9 +33,10 @@ _COLUMNS = (
     "h.id, h.message_id, h.uid, h.at, h.kind, h.link_id, h.recipient_id, h.agent_id, h.network, "
     "h.network_label, h.verdict, h.reason, h.folded_into"
 )
+# By the mail and the moment, the index that hits have on both engines.
 _VIEWS = (
-    "h.link_id = w.link_id AND h.agent_id = w.agent_id AND h.network = w.network "
-    "AND h.at BETWEEN w.since AND w.until "
+    "h.message_id = w.message_id AND h.link_id = w.link_id AND h.agent_id = w.agent_id "
+    "AND h.network = w.network AND h.at BETWEEN w.since AND w.until "
     "AND (h.ordinal IS NOT NULL OR h.reason IN ('told-me', 'told-machine'))"
 )
 _CLICKS = (
@@ -60,7 +61,7 @@ async def recall(services: Services, cases: Sequence[Case]) -> dict[int, list[Pa
     clicks = [(mail.id, *span) for mail, *span in windows if mail.tally.clicks.total <= MANY_CLICKS]
     wanted = []
     if views:
-        names = {"link_id": "bigint", "agent_id": "bigint", "network": "text"}
+        names = {"message_id": "bigint", "link_id": "bigint", "agent_id": "bigint", "network": "text"}
         wanted.append((_VIEWS, names, views))
     if clicks:
         wanted.append((_CLICKS, {"message_id": "bigint"}, clicks))
@@ -89,7 +90,7 @@ def _past(row: tuple[Any, ...]) -> Past:
 
 
 def _views(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
-    """The views of new hits that may repeat a stored one: (link, agent, network, since, until)."""
+    """The views of new hits that may repeat a stored one: (mail, link, agent, network, since, until)."""
     spans: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for case in cases:
         entry = case.entry
@@ -98,7 +99,7 @@ def _views(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
             continue
         counted = last is not None and case.token.counted > 0 and entry.at <= last + VIEWS_REACH
         if counted or case.mail.taught:  # what was told counts no more, and is still repeated
-            spans[entry.link_id, entry.agent_id, entry.network].append(entry.at)
+            spans[case.mail.id, entry.link_id, entry.agent_id, entry.network].append(entry.at)
     return [(*view, min(ats) - VIEWS_REACH, max(ats) + VIEWS_REACH) for view, ats in spans.items()]
 
 
