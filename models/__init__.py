@@ -8,6 +8,7 @@ from models.captured import Captured, OwnAddress, Reminder
 from models.chats import Dialogue, InboundEvent
 from models.hits import Agent, Hit, OwnDevice, Taught
 from models.mail import Link, Message, Recipient
+from models.mailboxes import Audit, Mailbox, Outgoing
 from models.people import AccessCode, Account, Destination, Identity, InstanceState, OptOut, Person
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Account",
     "Agent",
     "Alert",
+    "Audit",
     "Captured",
     "Card",
     "Destination",
@@ -24,8 +26,10 @@ __all__ = [
     "InboundEvent",
     "InstanceState",
     "Link",
+    "Mailbox",
     "Message",
     "OptOut",
+    "Outgoing",
     "OwnAddress",
     "OwnDevice",
     "Person",
