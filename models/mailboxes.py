@@ -60,7 +60,7 @@ class Mailbox(Model):
 
 
 class Outgoing(Model):
-    """One envelope recipient's copy of a mail that the submission server took; the mail is in the spool.
+    """One envelope recipient's copy of a mail that the submission server took, while the mail is in the spool.
 
     state: waiting → sent | failed | stopped (by its owner).
     """
@@ -104,7 +104,7 @@ class Outgoing(Model):
 
 
 class Audit(Model):
-    """That something about a person was erased or handed over; the person only by a keyed hash."""
+    """That something about a person was erased or handed over: the person only by a keyed hash."""
 
     id = fields.BigIntField(primary_key=True)
     at = Instant()

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('digest', fields.CharField(null=True, max_length=64)),
                 ('counts', fields.JSONField(null=True, encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
             ],
-            options={'table': 'audit', 'app': 'models', 'indexes': [Index(fields=['at']), Index(fields=['account_id'])], 'pk_attr': 'id', 'table_description': 'That something about a person was erased or handed over; the person only by a keyed hash.'},
+            options={'table': 'audit', 'app': 'models', 'indexes': [Index(fields=['at']), Index(fields=['account_id'])], 'pk_attr': 'id', 'table_description': 'That something about a person was erased or handed over: the person only by a keyed hash.'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                 ('leased_until', Instant(null=True, generated=False, unique=False)),
                 ('details', fields.JSONField(null=True, encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
             ],
-            options={'table': 'outgoing', 'app': 'models', 'unique_together': (('spool', 'address'),), 'indexes': [Index(fields=['state', 'next_at']), Index(fields=['account_id']), Index(fields=['mailbox_id']), Index(fields=['message_id']), Index(fields=['recipient_id'])], 'pk_attr': 'id', 'table_description': "One envelope recipient's copy of a mail that the submission server took; the mail is in the spool."},
+            options={'table': 'outgoing', 'app': 'models', 'unique_together': (('spool', 'address'),), 'indexes': [Index(fields=['state', 'next_at']), Index(fields=['account_id']), Index(fields=['mailbox_id']), Index(fields=['message_id']), Index(fields=['recipient_id'])], 'pk_attr': 'id', 'table_description': "One envelope recipient's copy of a mail that the submission server took, while the mail is in the spool."},
             bases=['Model'],
         ),
         ops.AddField(
