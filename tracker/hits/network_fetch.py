@@ -15,6 +15,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from tracker.hits.facts import parse_address
 from tracker.hits.network_lists import MAX_BYTES
+from tracker.internet import is_public
 
 SECONDS = 60.0
 REDIRECTS = 5
@@ -32,15 +33,10 @@ class _PublicResolver(ThreadedResolver):
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
         found = await super().resolve(host, port, family)  # type: ignore[arg-type]
-        public = [one for one in found if _is_public(one["host"])]
+        public = [one for one in found if is_public(one["host"])]
         if not public:
             raise FetchError(f"{host} is on a private network; ALLOW_PRIVATE_UPSTREAM=true permits that")
         return public
-
-
-def _is_public(address: str) -> bool:
-    parsed = parse_address(address)
-    return parsed is not None and parsed.is_global
 
 
 async def fetch(url: str, *, allow_private: bool) -> bytes:
@@ -85,5 +81,5 @@ def _check(url: str, allow_private: bool) -> None:
     if parts.scheme != "https" or not parts.hostname:
         raise FetchError("it does not stay on https")
     literal = parse_address(parts.hostname)  # a name is looked at by the resolver
-    if literal is not None and not (literal.is_global or allow_private):
+    if literal is not None and not (is_public(parts.hostname) or allow_private):
         raise FetchError(f"{parts.hostname} is private; ALLOW_PRIVATE_UPSTREAM=true permits that")

@@ -1,0 +1,149 @@
+"""Connecting a mailbox: the login is tried, kept encrypted, and mail programs get a login of their own here.
+
+Called by the connect page, the command `connect` and the command line. Nothing is stored before the provider
+took the login. A secret comes in, and none but the new application password goes out, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from tortoise.exceptions import IntegrityError
+
+from models import Account, Mailbox, Outgoing, OwnAddress
+from models.database import atomically
+from tracker.mail.draft import read_address
+from tracker.sending import passwords
+from tracker.sending.credentials import Credentials, Server, encrypt
+from tracker.sending.hosts import check_server
+from tracker.services import Services
+
+RELAY_BELL = "outgoing"  # wakes the relay where it waits for the time of the next try
+
+
+class DraftError(ValueError):
+    """What was typed cannot be a mailbox; the text says what and what to type instead."""
+
+
+@dataclass(frozen=True)
+class MailboxDraft:
+    """A mailbox as somebody gives it. For `xoauth2` the secret is a refresh token."""
+
+    address: str
+    provider: str  # key of tracker/sending/providers.py
+    smtp: Server
+    username: str
+    secret: str = field(repr=False)
+    auth: str = "password"  # password | xoauth2
+    imap: Server | None = None
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A mailbox that works, and the login that mail programs use here."""
+
+    mailbox: Mailbox
+    submission_user: str
+    submission_password: str | None = field(repr=False)  # shown once; None: it stays as it was
+    is_new: bool = True
+
+
+async def connect_mailbox(
+    services: Services, account: Account, draft: MailboxDraft, *, keep_login: bool = False
+) -> Connected:
+    """Tries the login, then stores the mailbox, or stores it anew and sets it going again.
+
+    With `keep_login` an application password that exists stays as it is. Raises DraftError, a HostError
+    (tracker/sending/hosts.py), or an UpstreamError (tracker/sending/upstream.py) with the provider's words.
+    """
+    from tracker.sending.upstream import check_login
+
+    address = read_address(draft.address)
+    if address is None:
+        raise DraftError("that is no mail address; type it like ana@acme.com")
+    await check_server(services.settings, draft.smtp)
+    if draft.imap is not None:
+        await check_server(services.settings, draft.imap)
+    secret = draft.secret
+    if draft.auth == "xoauth2":
+        from tracker.sending import oauth
+
+        secret, draft = await oauth.open_draft(services, draft)
+    await check_login(draft.smtp, Credentials(draft.username, secret, draft.auth))
+    user, password = passwords.new_login()
+    digest = await asyncio.to_thread(passwords.digest, password)
+
+    async def work() -> tuple[Mailbox, bool]:
+        return await _store(services, account, address, draft, (user, digest), keep_login)
+
+    try:
+        mailbox, is_new = await atomically(work)
+    except IntegrityError:  # the same was sent twice at once
+        mailbox, is_new = await atomically(work)
+    services.wake.ring(RELAY_BELL)
+    assert mailbox.submission_user is not None
+    made = mailbox.submission_digest == digest
+    return Connected(mailbox, mailbox.submission_user, password if made else None, is_new)
+
+
+async def _store(
+    services: Services,
+    account: Account,
+    address: str,
+    draft: MailboxDraft,
+    login: tuple[str, str],
+    keep_login: bool,
+) -> tuple[Mailbox, bool]:
+    now = services.now()
+    mailbox = await Mailbox.get_or_none(account_id=account.id, address=address)
+    is_new = mailbox is None
+    mailbox = mailbox or Mailbox(account_id=account.id, address=address, created_at=now)
+    mailbox.provider, mailbox.auth, mailbox.username = draft.provider, draft.auth, draft.username
+    mailbox.secret = encrypt(services, draft.secret)
+    mailbox.smtp_host, mailbox.smtp_port = draft.smtp.host, draft.smtp.port
+    mailbox.smtp_security = draft.smtp.security
+    if draft.imap is not None:
+        mailbox.imap_host, mailbox.imap_port = draft.imap.host, draft.imap.port
+        mailbox.imap_security = draft.imap.security
+    mailbox.checked_at, mailbox.failed_at, mailbox.failure, mailbox.told_at = now, None, None, None
+    mailbox.imap_failed_at, mailbox.imap_failure, mailbox.imap_told_at = None, None, None
+    if not (keep_login and mailbox.submission_user and mailbox.submission_digest):
+        # The name stays, so that only the password has to be typed anew where it is used.
+        mailbox.submission_user = mailbox.submission_user or login[0]
+        mailbox.submission_digest = login[1]
+    await mailbox.save()
+    await OwnAddress.get_or_create({"created_at": now}, account_id=account.id, address=address)
+    if not is_new:
+        await Outgoing.filter(mailbox_id=mailbox.id, state="waiting").update(next_at=now)
+    return mailbox, is_new
+
+
+async def renew_login(mailbox: Mailbox) -> Connected:
+    """A new application password; the one before is refused from then on."""
+    user, password = passwords.new_login()
+    digest = await asyncio.to_thread(passwords.digest, password)
+    kept = mailbox.submission_user or user
+
+    async def work() -> None:
+        await Mailbox.filter(id=mailbox.id).update(submission_user=kept, submission_digest=digest)
+
+    await atomically(work)
+    await mailbox.refresh_from_db(fields=["submission_user", "submission_digest"])
+    return Connected(mailbox, kept, password, is_new=False)
+
+
+async def find_own(account: Account, address: str) -> Mailbox | None:
+    """The account's mailbox with this address."""
+    return await Mailbox.get_or_none(account_id=account.id, address=(read_address(address) or "\x00"))
+
+
+async def remove_mailbox(mailbox: Mailbox) -> int:
+    """Forgets a mailbox, its secret and its login; how many mails were still waiting, which stop."""
+
+    async def work() -> int:
+        waiting = await Outgoing.filter(mailbox_id=mailbox.id, state="waiting").update(state="stopped")
+        await Mailbox.filter(id=mailbox.id).delete()
+        return waiting
+
+    return await atomically(work)
