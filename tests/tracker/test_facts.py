@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tracker.hits import facts
 
-PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
+PROXIES = facts.Proxies((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")))
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ async def test_an_address_seen_before_costs_next_to_nothing(tracker: Tracker) ->
     described = describe({"user-agent": "Firefox"}, ())
     for _ in range(3):
         assert intake.hit("open", "x", "5.9.1.1", described).network_label == "hosting/Hetzner"
-    assert intake._label.cache_info().hits >= 2
+    assert intake._origin.cache_info().hits >= 2
 
 
 def test_old_lists_are_told_once_in_one_line(caplog: pytest.LogCaptureFixture) -> None:

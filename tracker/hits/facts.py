@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import socket
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from models.columns import clean_text
+from tracker.hits.networks import Block, Networks
 from tracker.keys import keyed_hash
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -49,36 +50,56 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def client_address(peer: str | None, forwarded: Sequence[str], proxies: Sequence[Network]) -> str | None:
+def address_text(text: str) -> str | None:
+    """`parse_address` in its usual spelling; most are plain IPv4, which the system reads 20 times as fast."""
+    text = text.strip()
+    try:
+        socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):
+        parsed = parse_address(text)
+        return None if parsed is None else str(parsed)
+    return text
+
+
+class Proxies:
+    """The networks whose word on where a request came from is believed."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        blocks = ((Block(one.version, int(one[0]), int(one[-1])), "proxy") for one in networks)
+        self._networks = Networks(blocks)
+
+    def __contains__(self, address: str) -> bool:
+        """`address` as `address_text` gives it."""
+        return self._networks.label(address) is not None
+
+
+def client_address(peer: str | None, forwarded: Sequence[str], proxies: Proxies) -> str | None:
     """The client's full address: the peer, or what a trusted proxy says in X-Forwarded-For.
 
     `forwarded` holds the header's values in order. They are walked from right to left past trusted networks,
     so that what a client wrote itself is never believed; garbage is passed over.
     """
-    address = parse_address(peer or "")
-    if address is None:
-        return None
-    if not (forwarded and _within(address, proxies)):
-        return str(address)
+    address = address_text(peer or "")
+    if address is None or not forwarded or address not in proxies:
+        return address
     for part in reversed(",".join(forwarded).split(",")[-50:]):
-        hop = parse_address(part)
+        hop = address_text(part)
         if hop is not None:
             address = hop
-            if not _within(hop, proxies):
+            if hop not in proxies:
                 break
-    return str(address)
-
-
-def _within(address: Address, networks: Iterable[Network]) -> bool:
-    return any(address in network for network in networks)
+    return address
 
 
 def truncate(address: str) -> str | None:
     """IPv4 to its /24, IPv6 to its /48: "203.0.113.0/24"; None for what is no address."""
+    text = address_text(address)
+    if text is not None and ":" not in text:
+        return text[: text.rindex(".")] + ".0/24"
     parsed = parse_address(address)
     if parsed is None:
         return None
-    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
+    return str(ipaddress.ip_network((parsed, 48), strict=False))
 
 
 def clean_agent(agent: str | None) -> str | None:
@@ -88,13 +109,11 @@ def clean_agent(agent: str | None) -> str | None:
     return " ".join(clean_text(agent, 4 * AGENT_LENGTH).split())[:AGENT_LENGTH] or None
 
 
-@lru_cache(maxsize=8192)
 def device_of(key: str, address: str | None, agent: str | None) -> str | None:
     """Keyed hash of a full address and a cleaned user agent: 32 hex digits, None without an address."""
     return keyed_hash(key, "device", f"{address}|{agent or ''}") if address else None
 
 
-@lru_cache(maxsize=8192)
 def origin_of(key: str, address: str | None, label: str | None, agent: str | None) -> Origin:
     """What is stored in place of the full `address`, with the `label` of its network; `agent` is cleaned."""
     if address is None:

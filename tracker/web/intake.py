@@ -21,6 +21,7 @@ from tracker.hits.networks import Networks
 from tracker.services import Services
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
+_REMEMBERED = 8192  # clients of which it is known what is stored of them
 
 
 class Described(NamedTuple):
@@ -48,10 +49,7 @@ class Intake:
     def __init__(self, services: Services, networks: Networks) -> None:
         self._now = services.now
         self._key = services.settings.key
-        proxies = services.settings.proxies
-        self._client = lru_cache(8192)(
-            lambda peer, forwarded: facts.client_address(peer, forwarded if proxies else (), proxies)
-        )
+        self._proxies = facts.Proxies(services.settings.proxies)
         self.use(networks)
         # Unique without asking anybody, and in order, so that an index on it grows at its end.
         self._prefix = f"{int(time.time()):08x}{secrets.token_hex(6)}"
@@ -59,17 +57,21 @@ class Intake:
 
     def use(self, networks: Networks) -> None:
         """Labels what comes from now on by these networks."""
-        self._label = lru_cache(8192)(networks.label)
+        self._networks = networks
+        self._origin = lru_cache(_REMEMBERED)(self._work_out)
 
     def origin(self, peer: str | None, forwarded: Sequence[str], agent: str | None) -> facts.Origin:
         """Network, label and device of a request; `agent` as `facts.clean_agent` gives it."""
-        address = self._client(peer, tuple(forwarded))
-        return facts.origin_of(self._key, address, self._label(address), agent)
+        return self._origin(peer, tuple(forwarded), agent)
+
+    def _work_out(self, peer: str | None, forwarded: tuple[str, ...], agent: str | None) -> facts.Origin:
+        address = facts.client_address(peer, forwarded, self._proxies)
+        return facts.origin_of(self._key, address, self._networks.label(address), agent)
 
     def hit(self, kind: str, token: str, peer: str | None, described: Described) -> RawHit:
         """The raw hit of a GET that arrived now."""
         agent = described.agent
-        network, label, device = self.origin(peer, described.forwarded, agent)
+        network, label, device = self._origin(peer, described.forwarded, agent)
         return RawHit(
             f"{self._prefix}{next(self._numbers):012x}",
             to_micros(self._now()),

@@ -21,6 +21,7 @@ from tracker.web.intake import Described, Intake, describe
 _REQUEST = re.compile(rb"GET /o/([A-Za-z0-9_-]{22})\.gif HTTP/1\.1\r\n")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\x21-\x7e][\t\x20-\x7e]*)?)")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
+_FORWARDED = re.compile(rb"\r\nX-Forwarded-For: ([\x21-\x7e][\t\x20-\x7e]*)(?=\r\n)")
 # These change what the request means or how the answer is framed: the framework knows how.
 _HARD = {"content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer", "http2-settings"}
 
@@ -74,7 +75,16 @@ class Door:
         return Lean(self)
 
     def head(self, raw: bytes) -> Head | None:
-        """As `parse_head`; the same client sends the same head again and again."""
+        """As `parse_head`; heads differ in little but the address that a proxy in front puts in."""
+        forwarded = _FORWARDED.search(raw)
+        if forwarded is None:
+            return self._remembered(raw)
+        head = self._remembered(raw[: forwarded.start()] + raw[forwarded.end() :])
+        if head is None or head[0].forwarded:  # twice: unusual
+            return None
+        return head[0]._replace(forwarded=(forwarded[1].decode().rstrip(" \t"),)), head[1]
+
+    def _remembered(self, raw: bytes) -> Head | None:
         known = self._heads.get(raw)
         if known is None:
             known = parse_head(raw)
