@@ -133,6 +133,7 @@ def tortoise_config(url: DatabaseURL, *, foreign_keys: bool = True, pool: int = 
                 "journal_mode": "WAL",
                 "synchronous": "FULL",
                 "busy_timeout": BUSY_MILLISECONDS,
+                "secure_delete": "ON",  # what is forgotten must not be found in the file
                 "journal_size_limit": 64 * 1024 * 1024,
                 "foreign_keys": "ON" if foreign_keys else "OFF",
             },
@@ -164,6 +165,27 @@ async def open_database(url: DatabaseURL) -> AsyncIterator[None]:
 def is_sqlite() -> bool:
     """Whether the open database is SQLite."""
     return bool(connections.get("default").capabilities.dialect == "sqlite")
+
+
+async def forget_traces_on_disk() -> None:
+    """Has SQLite's log moved into its file, and removes the backups that migrations left beside it.
+
+    Deleted rows are overwritten there (secure_delete); the log and older copies would still hold them. On
+    PostgreSQL the server's own vacuum does it in time, and backups are its owner's.
+    """
+    connection = connections.get("default")
+    if not is_sqlite():
+        return
+    for _ in range(50):  # a reader may hold it up for a moment
+        done = await connection.execute_query_dict("PRAGMA wal_checkpoint(TRUNCATE)")
+        if not done[0]["busy"]:
+            break
+        await asyncio.sleep(0.1)
+    _, rows = await connection.execute_query("PRAGMA database_list")
+    for row in rows:
+        path = Path(row["file"])
+        for backup in path.parent.glob(f"{path.name}.before-migrate.*"):
+            backup.unlink(missing_ok=True)
 
 
 _under_way: set[asyncio.Task[Any]] = set()

@@ -60,7 +60,7 @@ class Mailbox(Model):
 
 
 class Outgoing(Model):
-    """One envelope recipient's copy of a mail that the submission server took, while the mail is in the spool.
+    """One envelope recipient's copy of a mail that the submission server took. The mail is in the spool.
 
     state: waiting → sent | failed | stopped (by its owner).
     """

@@ -1,4 +1,7 @@
-"""`forget`: erases a mail with all that was recorded of it, or what was recorded of one link. Asks first."""
+"""`forget`: erases a mail with all that was recorded of it, a person, or what was recorded of one link.
+
+Asks first.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import one_line, plural, quoted
-from models import Hit, Link, Message
+from models import Hit, Link, Message, Recipient
 from tracker.mail.draft import read_address
 from tracker.mail.forget import forget_link, forget_message
+from tracker.mail.forget_person import StillSendingError, forget_person
 
 _SURE = "yes"
+MOST_ACTION = 64  # bytes of a button's action
 _REPLACED = (
     "My cards, rings and answers about it are being replaced in the chats. Lists, exports and what you "
     "typed yourself stay until you delete them."
@@ -23,18 +28,19 @@ _TRACKED = re.compile(r"/(?:c/|o/)([\w-]{22})(?:\.gif)?$")
 
 
 async def answer_forget(request: Request) -> Reply:
-    """`forget CODE`, `forget URL [CODE]`; with `yes` behind it, it is done."""
+    """`forget CODE`, `forget ADDRESS`, `forget URL [CODE]`; with `yes` behind it, it is done."""
     words = request.arguments.split()
     sure = len(words) > 1 and words[-1].lower() == _SURE
     if sure:
         words.pop()
     if not words:
-        raise CommandError("what shall I forget? Type a mail's code or one of its links: forget k7m2qx")
-    if read_address(words[0]):
         raise CommandError(
-            "I forget whole mails or links, not yet a person everywhere. "
-            f"Type list {one_line(words[0], 64)} to see those mails, then forget CODE"
+            "what shall I forget? Type a mail's code, an address or a link: "
+            "forget k7m2qx, forget ana@acme.com"
         )
+    address = read_address(words[0])
+    if address:
+        return await (_forget_person(request, address) if sure else _ask_person(request, address))
     link = await _find_link(request, words)
     if link is not None:
         return await (_forget_link(request, link) if sure else _ask_link(link))
@@ -94,6 +100,42 @@ async def _forget_mail(request: Request, message: Message) -> Reply:
     )
 
 
+async def _ask_person(request: Request, address: str) -> Reply:
+    mails = await Recipient.filter(address=address, message__account_id=request.account.id).count()
+    name = one_line(address, 64)
+    action = f"forget {address} {_SURE}"
+    return Reply(
+        title=f"Forget {name} for good?",
+        lines=(
+            f"{plural(mails, 'mail')} went there: those to nobody else go wholly, of the others that part. "
+            "With them go opens, clicks, replies and settings. Links in them go on working. "
+            "This cannot be undone.",
+            "To hand over first what I know: export " + name,
+            f"To do it, type: forget {name} {_SURE}",
+        ),
+        buttons=((Button("Forget", action),),) if len(action.encode()) <= MOST_ACTION else (),
+    )
+
+
+async def _forget_person(request: Request, address: str) -> Reply:
+    name = one_line(address, 64)
+    try:
+        gone = await forget_person(request.services, request.account, address)
+    except StillSendingError:
+        raise CommandError(
+            f"a mail to {name} still waits to be sent; when it has left, or was given up, ask me again"
+        ) from None
+    if gone.is_nothing:
+        title = f"No mail of yours went to {name}; what else I had of that address is gone."
+    else:
+        title = (
+            f"{name} is forgotten: {plural(gone.mails, 'mail')} gone, out of {gone.parts} more, "
+            f"{plural(gone.hits, 'event')} erased; {plural(gone.links, 'link')} still lead where they led."
+        )
+    more = "Backups that you made yourself still hold it, until you delete them."
+    return Reply(title=title, lines=(_REPLACED, more))
+
+
 async def _ask_link(link: Link) -> Reply:
     hits = await Hit.filter(link_id=link.id).count()
     return Reply(
@@ -120,11 +162,12 @@ def _name(link: Link) -> str:
 
 FORGET = Command(
     verb="forget",
-    summary="Erase a mail, or what was recorded of one link",
-    usage="CODE | URL [CODE]",
+    summary="Erase a mail, a person, or what was recorded of one link",
+    usage="CODE | ADDRESS | URL [CODE]",
     handler=answer_forget,
     details=(
         "I ask before anything goes. A forgotten link goes on working; a forgotten mail's links do not.",
+        "A person: every mail to them alone goes, and their part of the others; their links go on working.",
     ),
-    examples=("forget k7m2qx", "forget https://acme.com/deck"),
+    examples=("forget k7m2qx", "forget ana@acme.com", "forget https://acme.com/deck"),
 )

@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                 ('leased_until', Instant(null=True, generated=False, unique=False)),
                 ('details', fields.JSONField(null=True, encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
             ],
-            options={'table': 'outgoing', 'app': 'models', 'unique_together': (('spool', 'address'),), 'indexes': [Index(fields=['state', 'next_at']), Index(fields=['account_id']), Index(fields=['mailbox_id']), Index(fields=['message_id']), Index(fields=['recipient_id'])], 'pk_attr': 'id', 'table_description': "One envelope recipient's copy of a mail that the submission server took, while the mail is in the spool."},
+            options={'table': 'outgoing', 'app': 'models', 'unique_together': (('spool', 'address'),), 'indexes': [Index(fields=['state', 'next_at']), Index(fields=['account_id']), Index(fields=['mailbox_id']), Index(fields=['message_id']), Index(fields=['recipient_id'])], 'pk_attr': 'id', 'table_description': "One envelope recipient's copy of a mail that the submission server took. The mail is in the spool."},
             bases=['Model'],
         ),
         ops.AddField(

@@ -7,7 +7,7 @@ import pytest
 
 from bot.chat import Kind
 from bot.commands.listing import read_filters
-from models import Card, Hit, Link, Message, Recipient
+from models import Card, Hit, Link, Message, Outgoing, Recipient
 from tests import builders
 from tests.bot.talk import Person, actions
 from tests.conftest import Clock
@@ -252,10 +252,23 @@ async def test_a_forgotten_link_goes_on_working_and_records_nothing(alice: Perso
     assert not await Hit.exists()
 
 
-async def test_forgetting_a_person_everywhere_says_what_works_today(alice: Person):
-    reply = await alice.types("forget ana@acme.com")
-    assert reply.kind is Kind.ERROR
-    assert "list ana@acme.com" in reply.title
+async def test_forgetting_a_person_asks_first_and_tells_what_goes(alice: Person, clock):
+    await builders.mail(alice.account, clock())
+    asked = await alice.types("forget Ana@acme.com")
+    assert "1 mail went there" in asked.text and "export ana@acme.com" in asked.text
+    assert actions(asked) == ["forget ana@acme.com yes"]
+    assert await Message.all().count() == 1
+
+
+async def test_a_person_whose_mail_waits_to_be_sent_is_not_forgotten_yet(alice: Person, clock):
+    mail = await builders.mail(alice.account, clock())
+    await Outgoing.create(
+        account=alice.account, message=mail, spool="s", sender="alice@acme.com", address="ana@acme.com",
+        next_at=clock(), accepted_at=clock(),
+    )  # fmt: skip
+    reply = await alice.types("forget ana@acme.com yes")
+    assert reply.kind is Kind.ERROR and "waits to be sent" in reply.title
+    assert await Message.filter(id=mail.id).exists()
 
 
 async def test_forget_alone_says_what_it_needs(alice: Person):

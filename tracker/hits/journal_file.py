@@ -23,6 +23,7 @@ from models.writer import RawHit
 SUFFIX = ".journal"
 RESERVE = 4 * 1024 * 1024  # bytes taken at the start: about 12,000 hits that a full disk still takes
 _DATA = 4096
+_ZEROS = bytes(256 * 1024)
 _HEADER = struct.Struct("<4sQQI")
 _FRAME = struct.Struct("<II")
 _MAGIC = b"mbj1"
@@ -50,9 +51,8 @@ class JournalFile:
         descriptor = os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            zeros = bytes(256 * 1024)
-            for offset in range(0, reserve, len(zeros)):
-                _write(descriptor, zeros, offset)
+            for offset in range(0, reserve, len(_ZEROS)):
+                _write(descriptor, _ZEROS, offset)
             file = cls(path, descriptor, 1, _DATA)
             file._write_header()
             os.fsync(descriptor)
@@ -117,9 +117,10 @@ class JournalFile:
         return hits, offset
 
     def advance(self, offset: int) -> None:
-        """Everything before `offset` is in the database. An emptied file begins anew."""
+        """Everything before `offset` is in the database. An emptied file begins anew, and holds no token."""
         self.drained = offset
         if offset >= self.end:
+            self._wipe(min(self.end, RESERVE))
             self._generation += 1
             self.drained = self.end = _DATA
             if os.fstat(self._descriptor).st_size > RESERVE:
@@ -130,6 +131,11 @@ class JournalFile:
         if remove:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+    def _wipe(self, end: int) -> None:
+        """Writes zeros over what was drained: whoever is forgotten must not be found here."""
+        for offset in range(_DATA, end, len(_ZEROS)):
+            _write(self._descriptor, _ZEROS[: end - offset], offset)
 
     def _write_header(self) -> None:
         # Unsynced, in turns: a lost header means a second replay, which the hits' uids make harmless.

@@ -17,6 +17,7 @@ from models.columns import clean_text
 from tracker.services import utc_now
 
 Which = Literal["all", "unopened", "unclicked", "opened", "clicked", "muted"]
+FORGOTTEN = "forgotten"  # origin of the row that keeps the links of those who were forgotten
 FILTERS: tuple[str, ...] = get_args(Which)
 
 
@@ -61,7 +62,7 @@ async def count_messages(
 
 
 def _filtered(account: Account, which: Which, text: str, now: dt.datetime) -> QuerySet[Message]:
-    query = Message.filter(account_id=account.id)
+    query = Message.filter(account_id=account.id).exclude(origin=FORGOTTEN)
     seen = Q(opens__gt=0) | Q(clicks__gt=0)
     if which == "opened":
         query = query.filter(seen)

@@ -14,7 +14,7 @@ from typing import Any
 from tortoise.expressions import F
 from tortoise.models import Model
 
-from models import Account, Alert, Card, Hit, Link, Message, Person, Recipient
+from models import Account, Alert, Card, Hit, Link, Message, Outgoing, Person, Recipient
 from models.database import atomically
 from models.wake import LINKS, OUTBOX
 from tracker.hits.rescore import rescore
@@ -23,8 +23,8 @@ from tracker.mail.traces import leave_alert_traces, leave_answer_traces, leave_c
 from tracker.services import Services
 
 BATCH = 1000  # rows of one transaction
-_NEVER_SHOWN = ("silenced", "dropped")  # alerts of which no chat holds anything
-_NOTHING: dict[str, Any] = {
+NEVER_SHOWN = ("silenced", "dropped")  # alerts of which no chat holds anything
+NOTHING_COUNTED: dict[str, Any] = {
     **dict.fromkeys(("opens", "clicks", "total_opens", "total_clicks"), 0),
     **dict.fromkeys(("first_open_at", "last_open_at", "first_click_at", "last_click_at")),
 }
@@ -47,25 +47,34 @@ async def forget_message(services: Services, account: Account, code: str) -> For
     message = await find_message(account, code)
     if message is None:
         return None
+    hits = await erase_message(services, message)
+    services.wake.ring(OUTBOX)
+    services.wake.ring(LINKS)
+    return Forgotten(message.code, message.subject, hits)
+
+
+async def erase_message(services: Services, message: Message) -> int:
+    """Deletes the mail and all that hangs on it; how many hits it had. Rings for nobody."""
+    account_id = message.account_id
     await Link.filter(message_id=message.id).update(recording=False)
-    hits = await _delete_in_batches(Hit, message_id=message.id)
-    await _delete_in_batches(Alert, message_id=message.id, state__in=_NEVER_SHOWN)
+    hits = await delete_in_batches(Hit, message_id=message.id)
+    await delete_in_batches(Alert, message_id=message.id, state__in=NEVER_SHOWN)
 
     async def work() -> None:
         now = services.now()
         await leave_alert_traces(now, message_id=message.id)
-        await leave_card_traces(await Card.filter(message_id=message.id), account.id, now)
+        await leave_card_traces(await Card.filter(message_id=message.id), account_id, now)
         await leave_answer_traces(await Message.get(id=message.id), now)
         people = await Recipient.filter(message_id=message.id).values_list("person_id", flat=True)
+        if not await Outgoing.filter(message_id=message.id, state="waiting").exists():
+            await Outgoing.filter(message_id=message.id).delete()
         for table in (Hit, Alert, Card, Link, Recipient):
             await table.filter(message_id=message.id).delete()
         await Message.filter(id=message.id).delete()
         await _delete_unused_people([int(str(person)) for person in people if person is not None])
 
     await atomically(work)
-    services.wake.ring(OUTBOX)
-    services.wake.ring(LINKS)
-    return Forgotten(message.code, message.subject, hits)
+    return hits
 
 
 async def forget_link(services: Services, account: Account, link: Link) -> Forgotten | None:
@@ -77,8 +86,8 @@ async def forget_link(services: Services, account: Account, link: Link) -> Forgo
     if message is None:
         return None
     await Link.filter(id=link.id).update(recording=False)
-    hits = await _delete_in_batches(Hit, link_id=link.id)
-    await _delete_in_batches(Alert, **_alerts_of(link), state__in=_NEVER_SHOWN)
+    hits = await delete_in_batches(Hit, link_id=link.id)
+    await delete_in_batches(Alert, **_alerts_of(link), state__in=NEVER_SHOWN)
     await atomically(lambda: _uncount(services.now(), message, link))
     await rescore(services, message.id)
     await Card.filter(message_id=message.id).update(dirty_at=services.now())
@@ -95,8 +104,10 @@ async def _uncount(now: dt.datetime, message: Message, link: Link) -> None:
     await leave_alert_traces(now, **_alerts_of(link))
     await Alert.filter(**_alerts_of(link)).delete()
     await Link.filter(id=link.id).update(hits=0, counted=0)
-    await Message.filter(id=message.id).update(revision=F("revision") + 1, last_event_at=None, **_NOTHING)
-    await Recipient.filter(message_id=message.id).update(loaded_at=None, **_NOTHING)
+    await Message.filter(id=message.id).update(
+        revision=F("revision") + 1, last_event_at=None, **NOTHING_COUNTED
+    )
+    await Recipient.filter(message_id=message.id).update(loaded_at=None, **NOTHING_COUNTED)
 
 
 def _alerts_of(link: Link) -> dict[str, Any]:
@@ -111,7 +122,7 @@ def _alerts_of(link: Link) -> dict[str, Any]:
     }
 
 
-async def _delete_in_batches(table: type[Model], **where: Any) -> int:
+async def delete_in_batches(table: type[Model], **where: Any) -> int:
     """Deletes all rows that fit, in transactions of BATCH rows; how many there were."""
     total = 0
     while True:

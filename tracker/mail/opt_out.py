@@ -14,7 +14,9 @@ from tortoise.expressions import Q, Subquery
 from models import Card, Link, OptOut, Recipient
 from models.database import atomically
 from models.wake import OUTBOX
+from tracker.audit import note
 from tracker.keys import keyed_hash
+from tracker.mail.spellings import address_forms
 from tracker.services import Services
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -25,12 +27,13 @@ async def opt_out(services: Services, address: str) -> None:
 
     Where several people share a pixel or link, it stops for all of them: nobody could tell them apart.
     """
-    forms = _forms(address)
+    forms = address_forms(address)
     digest = address_digest(services, address)
 
     async def work() -> None:
         if not await OptOut.filter(digest=digest).exists():
             await OptOut.create(digest=digest, at=services.now())
+            await note(services, "opt-out", None, address, {})
         mails = Subquery(Recipient.filter(address__in=forms).values("message_id"))
         theirs = Subquery(Recipient.filter(address__in=forms).values("id"))
         shared = Q(recipient_id__isnull=True, message_id__in=mails)
@@ -72,18 +75,4 @@ async def opted_out(services: Services, addresses: Iterable[str]) -> set[str]:
 
 def address_digest(services: Services, address: str) -> str:
     """How an opted-out address is stored: a keyed hash of it in lower case, its domain in ASCII."""
-    return keyed_hash(services.settings.key, "opt-out", _forms(address)[-1])
-
-
-def _forms(address: str) -> list[str]:
-    """The ways one address is written, the domain in Unicode and in ASCII; the ASCII one last."""
-    address = address.lower()
-    local, _, domain = address.rpartition("@")
-    forms = [address]
-    try:
-        ascii_domain = domain.encode("idna").decode().lower()
-        forms.append(f"{local}@{ascii_domain.encode().decode('idna')}")
-        forms.append(f"{local}@{ascii_domain}")
-    except UnicodeError:
-        pass  # no domain that DNS could know: only as it stands
-    return forms
+    return keyed_hash(services.settings.key, "opt-out", address_forms(address)[-1])

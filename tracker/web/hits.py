@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 
 from models.wake import LINKS, Wake
 from models.writer import Writer, WriterDownError
+from tracker.keys import veiled_token
 from tracker.services import Services
 from tracker.web.intake import TOKEN, describe
 from tracker.web.keys import INTAKE, RECORDER, SERVICES
@@ -69,11 +70,13 @@ _TRY_AGAIN = _page(
 class Targets:
     """Where links lead: from a cache, then from the database. A link that no longer records still leads.
 
-    After links were deleted, here or in another process, every target is asked for anew.
+    So does one of somebody who was forgotten: of its token only the veiled form is kept. After links were
+    deleted, here or in another process, every target is asked for anew.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, key: str) -> None:
         self._writer = writer
+        self._key = key
         self._cache: OrderedDict[str, tuple[str | None, float, int]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[str | None]] = {}
         self._age = 0  # grows with each deletion; what was read before it is not trusted
@@ -110,7 +113,8 @@ class Targets:
 
     async def _ask(self, token: str, age: int) -> str | None:
         rows = await self._writer.fetch(
-            "SELECT target FROM link WHERE token = ? AND kind = ?", (token, "click")
+            "SELECT target FROM link WHERE token IN (?, ?) AND kind = ?",
+            (token, veiled_token(self._key, token), "click"),
         )
         target = rows[0][0] if rows and _TARGET.fullmatch(rows[0][0] or "") else None
         until = time.monotonic() + (KNOWN_SECONDS if target else UNKNOWN_SECONDS)
@@ -180,7 +184,7 @@ async def _record(request: web.Request, kind: str, token: str) -> None:
 def add_routes(app: web.Application) -> None:
     """Mounts pixel and redirect for every method: aiohttp's own refusals would cost a hit its answer."""
     services: Services = app[SERVICES]
-    app[TARGETS] = Targets(services.writer)
+    app[TARGETS] = Targets(services.writer, services.settings.key)
     app.cleanup_ctx.append(_listening)
     app.router.add_route("*", "/o/{rest:.*}", pixel)
     app.router.add_route("*", "/c/{rest:.*}", redirect)
