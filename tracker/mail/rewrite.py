@@ -17,7 +17,7 @@ from tracker.mail.pages import Page, Plan, UntouchedError, page_edits, read_page
 from tracker.mail.structure import LimitError, Part, locate
 from tracker.mail.untouched import Untracked, untouchable
 
-__all__ = ["Plan", "Rewritten", "Survey", "Untracked", "rewrite", "rewrite_for", "survey"]
+__all__ = ["Plan", "Rewritten", "Survey", "Untracked", "rewrite", "rewrite_for", "survey", "without_bcc"]
 
 
 MAX_LINKS = 500  # each gets a token for each recipient; what comes after them stays as it is
@@ -66,7 +66,7 @@ def rewrite(raw: bytes, plan: Plan, base_url: str) -> Rewritten:
 
 def survey(raw: bytes, base_url: str) -> Survey:
     """What the mail is made of, and whether and where it can be changed. `base_url`: our public address."""
-    removed = tuple(_bcc_headers(raw))
+    removed = without_bcc(raw)
     try:
         mail = locate(raw)
         reason = untouchable(raw, mail)
@@ -110,8 +110,12 @@ _BCC = re.compile(
 _HEADERS_END = re.compile(rb"\n\r?\n|\A\r?\n")
 
 
-def _bcc_headers(raw: bytes) -> Iterator[Edit]:
+def without_bcc(raw: bytes) -> tuple[Edit, ...]:
     """Removals of the Bcc headers; they go even from mail that cannot be read otherwise."""
+    return tuple(_bcc_headers(raw))
+
+
+def _bcc_headers(raw: bytes) -> Iterator[Edit]:
     end = _HEADERS_END.search(raw)
     for found in _BCC.finditer(raw, 0, end.start() + 1 if end else len(raw)):
         yield Edit(found.start(), found.end(), b"")

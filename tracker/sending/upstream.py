@@ -1,0 +1,382 @@
+"""The way into the user's own mail provider: connect, encrypt, log in, hand one copy over.
+
+Called by the relay, by `connect` to try a login, and by the doctor. A password travels only over a checked
+certificate, or to this very machine. Errors say what their catcher should do; they hold the provider's own
+words, and never a credential.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+
+import aiosmtplib
+from aiosmtplib import SMTP, SMTPResponse
+
+from tracker.mail.draft import clean_line, shorten
+from tracker.sending.credentials import Credentials, Server
+
+CONNECT_SECONDS = 30.0
+COMMAND_SECONDS = 60.0
+STALL_SECONDS = 120.0  # in which a part of a mail must have left (RFC 5321, 4.5.3.2.5: three minutes)
+END_SECONDS = 600.0  # for the answer after the dot (RFC 5321, 4.5.3.2.6)
+QUIT_SECONDS = 5.0
+LONGEST_WORDS = 200
+_PIECE = 256 * 1024
+
+BeforeEnd = Callable[[], Awaitable[None]]
+
+
+class UpstreamError(Exception):
+    """A copy was not handed over. The text holds the provider's words, on one line.
+
+    UpstreamError
+      ├─ LaterError         refused for now, or not reached: try again later
+      ├─ RefusedError       refused for good: tell the sender
+      ├─ LoginError         the provider refuses user and password: stop, ask the user to connect anew
+      ├─ NoAnswerError      no answer after the mail's end: it may have been taken; try again, and mark it
+      └─ CertificateError   the server cannot show that it is who it says: nothing was sent to it
+    """
+
+
+class LaterError(UpstreamError):
+    """4xx, or the network."""
+
+
+class RefusedError(UpstreamError):
+    """5xx for this sender, recipient or mail."""
+
+
+class LoginError(UpstreamError):
+    """The provider does not let the user in."""
+
+
+class NoAnswerError(UpstreamError):
+    """The connection was lost, or nothing came, between the mail's last dot and its answer."""
+
+
+class CertificateError(UpstreamError):
+    """The certificate is not valid, or the server offers no encryption where it must."""
+
+
+@lru_cache(maxsize=1)
+def tls_context() -> ssl.SSLContext:
+    """What certificates are checked with: the system's authorities, and the host's name."""
+    return ssl.create_default_context()
+
+
+class Connection:
+    """A connection that is logged in; hands over one copy after the other."""
+
+    def __init__(self, client: SMTP) -> None:
+        self._client = client
+
+    @property
+    def is_open(self) -> bool:
+        return self._client.is_connected
+
+    async def send(
+        self, sender: str, recipient: str, content: bytes, before_end: BeforeEnd | None = None
+    ) -> str:
+        """Hands `content` over for one recipient; the provider's words. Raises UpstreamError.
+
+        `before_end` is awaited when all but the last dot has left: from then on the mail may have been
+        taken. What it raises ends the connection, and then the mail was not taken.
+        """
+        try:
+            await self._envelope(sender, recipient, content)
+            return await self._data(content, before_end)
+        except UpstreamError as error:
+            await self._settle(error)
+            raise
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            self._client.close()
+            raise _mapped(error) from None
+        except BaseException:
+            self._client.close()
+            raise
+
+    async def _envelope(self, sender: str, recipient: str, content: bytes) -> None:
+        client = self._client
+        options = []
+        if client.supports_extension("size"):
+            options.append(f"SIZE={len(content)}")
+        if not content.isascii() and client.supports_extension("8bitmime"):
+            options.append("BODY=8BITMIME")
+        encoding = "ascii"
+        headers = content[: content.find(b"\r\n\r\n") + 1]
+        if not (sender.isascii() and recipient.isascii() and headers.isascii()):
+            if client.supports_extension("smtputf8"):
+                options.append("SMTPUTF8")
+                encoding = "utf-8"
+            else:
+                sender, recipient = _in_ascii(sender), _in_ascii(recipient)
+        try:
+            await client.mail(sender, options=options, encoding=encoding)
+            await client.rcpt(recipient, encoding=encoding)
+        except aiosmtplib.SMTPResponseException as error:
+            raise _refusal(error.code, error.message) from None
+
+    async def _data(self, content: bytes, before_end: BeforeEnd | None) -> str:
+        """As the library's, but that it knows whether the last dot had left when the connection broke."""
+        start = await self._client.execute_command(b"DATA")
+        if start.code != aiosmtplib.SMTPStatus.start_input:
+            raise _refusal(start.code, start.message)
+        protocol = self._client.protocol
+        if protocol is None:
+            raise LaterError("the connection was lost")
+        answer = asyncio.ensure_future(protocol.read_response())
+        try:
+            await asyncio.sleep(0)  # so that it listens: the server may interrupt
+            for piece in _in_pieces(dotted(content)):
+                protocol.write(piece)
+                await self._flushed(answer)
+            if answer.done():
+                given = answer.result()
+                self._client.close()
+                raise _refusal(given.code, given.message)
+            if before_end is not None:
+                await before_end()
+            return await self._end(answer)
+        finally:
+            if not answer.done():
+                answer.cancel()
+            with contextlib.suppress(aiosmtplib.SMTPException, asyncio.CancelledError):
+                await answer
+
+    async def _end(self, answer: asyncio.Future[SMTPResponse]) -> str:
+        assert self._client.protocol is not None
+        self._client.protocol.write(b".\r\n")
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                given = await asyncio.shield(answer)
+        except (aiosmtplib.SMTPException, OSError, TimeoutError):
+            self._client.close()
+            raise NoAnswerError("the connection was lost before the answer came") from None
+        if given.code != aiosmtplib.SMTPStatus.completed:
+            raise _refusal(given.code, given.message)
+        return said(given.code, given.message)
+
+    async def _flushed(self, answer: asyncio.Future[SMTPResponse]) -> None:
+        """Waits until what was written has left, or an answer came early."""
+        transport = self._client.transport
+        left, since = -1, asyncio.get_running_loop().time()
+        while isinstance(transport, asyncio.WriteTransport) and not answer.done():
+            waiting = transport.get_write_buffer_size()
+            if not waiting:
+                return
+            now = asyncio.get_running_loop().time()
+            if waiting != left:
+                left, since = waiting, now
+            elif now - since > STALL_SECONDS:
+                raise LaterError("the provider's server stopped listening")
+            await asyncio.sleep(0.005)
+
+    async def _settle(self, error: UpstreamError) -> None:
+        """After a refusal the connection is good for the next copy; after anything else it is not."""
+        if not self.is_open or isinstance(error, NoAnswerError):
+            self._client.close()
+            return
+        try:
+            await self._client.rset()
+        except (aiosmtplib.SMTPException, OSError):
+            self._client.close()
+
+    async def close(self) -> None:
+        """Says goodbye where somebody listens."""
+        if self._client.is_connected:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                await self._client.quit(timeout=QUIT_SECONDS)
+        self._client.close()
+
+
+@asynccontextmanager
+async def connection(
+    server: Server, credentials: Credentials, addresses: Sequence[str] | None = None
+) -> AsyncIterator[Connection]:
+    """A connection that is logged in, for the block. Raises UpstreamError.
+
+    `addresses` are those that the host's name was found to lead to and may be contacted; none means: ask.
+    """
+    opened = await connect(server, credentials, addresses)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def connect(
+    server: Server, credentials: Credentials, addresses: Sequence[str] | None = None
+) -> Connection:
+    """The same without an end of its own: whoever calls it closes it."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connected = await _reach(server.port, addresses or [server.host])
+    except (OSError, TimeoutError) as error:
+        raise LaterError(f"{server.host} cannot be reached ({_network_words(error)})") from None
+    client = SMTP(
+        sock=connected, hostname=server.host, timeout=COMMAND_SECONDS, use_tls=server.security == "tls",
+        start_tls=server.security == "starttls", tls_context=tls_context(),
+        local_hostname=_own_name(connected),
+    )  # fmt: skip
+    try:
+        await client.connect()
+        await _log_in(client, server, credentials)
+    except BaseException as error:
+        client.close()
+        connected.close()
+        if isinstance(error, (aiosmtplib.SMTPException, OSError, ValueError)):
+            raise _mapped(error, server) from None
+        raise
+    return Connection(client)
+
+
+async def check_login(server: Server, credentials: Credentials) -> None:
+    """Logs in and leaves. Raises UpstreamError with the provider's words."""
+    async with connection(server, credentials):
+        pass
+
+
+async def send_copy(
+    server: Server, credentials: Credentials, sender: str, recipient: str, content: bytes
+) -> str:
+    """Hands one copy over on a connection of its own; the provider's words. Raises UpstreamError."""
+    async with connection(server, credentials) as opened:
+        return await opened.send(sender, recipient, content)
+
+
+async def _reach(port: int, hosts: Sequence[str]) -> socket.socket:
+    """A socket that is connected to the first of the hosts that answers."""
+    loop = asyncio.get_running_loop()
+    fault: OSError = OSError("no address")
+    for host in hosts:
+        for family, kind, protocol, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            made = socket.socket(family, kind, protocol)
+            made.setblocking(False)
+            try:
+                await loop.sock_connect(made, place)
+            except OSError as error:
+                fault = error
+                made.close()
+            except BaseException:
+                made.close()
+                raise
+            else:
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return made
+    raise fault
+
+
+async def _log_in(client: SMTP, server: Server, credentials: Credentials) -> None:
+    await client.ehlo()
+    if not client.supports_extension("auth") and server.security == "none":
+        return  # a server on this machine that takes whatever comes from it
+    if not credentials.username:
+        return
+    try:
+        if credentials.auth == "xoauth2":
+            await client.auth_xoauth2(credentials.username, credentials.secret)
+        else:
+            await client.login(credentials.username, credentials.secret)
+    except aiosmtplib.SMTPAuthenticationError as error:
+        if 400 <= error.code < 500 and error.code != _NEEDS_TRANSITION:
+            raise LaterError(said(error.code, error.message)) from None
+        raise LoginError(said(error.code, error.message)) from None
+    except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
+        raise
+    except (aiosmtplib.SMTPException, UnicodeError) as error:
+        raise LoginError(_clean(str(error))) from None
+
+
+_NEEDS_TRANSITION = 432  # RFC 4954, 6: the account must be logged in to in another way first
+_LOGIN_NEEDED = (530, 535)  # RFC 4954, 6
+
+
+def _refusal(code: int, message: str) -> UpstreamError:
+    words = said(code, message)
+    if code in _LOGIN_NEEDED:
+        return LoginError(words)
+    return RefusedError(words) if 500 <= code < 600 else LaterError(words)
+
+
+def _mapped(error: Exception, server: Server | None = None) -> UpstreamError:
+    """What went wrong on the wire, before any mail's end."""
+    if isinstance(error, UpstreamError):
+        return error
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            host = server.host if server else "the server"
+            return CertificateError(_clean(f"{host} shows no valid certificate: {cause.verify_message}"))
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return LaterError(said(error.code, error.message))
+    if isinstance(error, (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError)):
+        return LaterError(_network_words(error))
+    if isinstance(error, (ValueError, UnicodeError)):
+        return RefusedError("the address has letters that your provider does not take")
+    return CertificateError(_clean(str(error)))  # STARTTLS that is not offered
+
+
+def said(code: int, message: str) -> str:
+    """The provider's words on one line, as they are told in chat."""
+    return _clean(f"{code} {message}")
+
+
+def _clean(text: str) -> str:
+    return shorten(clean_line(text), LONGEST_WORDS)
+
+
+def _network_words(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiosmtplib.SMTPServerDisconnected):
+        return "the connection was lost"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(error, socket.gaierror):
+        return "its name leads nowhere"
+    if isinstance(error, ssl.SSLError):
+        return "the encryption failed"
+    return "the network failed"
+
+
+def _in_ascii(address: str) -> str:
+    """The domain as DNS has it (RFC 5890); a local part with other letters stays, and is refused."""
+    local, at, domain = address.rpartition("@")
+    with contextlib.suppress(UnicodeError):
+        domain = domain.encode("idna").decode("ascii")
+    return f"{local}{at}{domain}"
+
+
+_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+
+
+def dotted(content: bytes) -> bytes:
+    """The mail as it goes over the wire, without the last dot (RFC 5321, 4.5.2): CRLF alone ends a line.
+
+    Bare ones, which some server could take for the end of the mail, are refused before this, at the door.
+    """
+    if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
+        content = _BARE.sub(b"\r\n", content)
+    if not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    content = content.replace(b"\r\n.", b"\r\n..")
+    return b"." + content if content.startswith(b".") else content
+
+
+def _in_pieces(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), _PIECE):
+        yield content[start : start + _PIECE]
+
+
+def _own_name(connected: socket.socket) -> str:
+    """How we greet: by our address (RFC 5321, 4.1.3); looking up a name could take long."""
+    address = str(connected.getsockname()[0]).partition("%")[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
