@@ -68,13 +68,16 @@ class Mailbell:
         await self.process.stdin.drain()
 
     async def wait_for(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 30) -> dict[str, Any]:
-        """The first JSON line that is wanted, now or as it comes."""
-        async with asyncio.timeout(seconds), self._news:
-            while True:
-                for line in self.lines:
-                    if wanted(line):
-                        return line
-                await self._news.wait()
+        """The first JSON line that is wanted, now or as it comes; else what the process said last."""
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                while True:
+                    for line in self.lines:
+                        if wanted(line):
+                            return line
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError([*self.lines[-5:], *self.errors[-20:]]) from None
 
     async def wait_for_error(self, part: str, seconds: float = 30) -> str:
         """The first line of stderr that holds `part`."""
