@@ -1,7 +1,7 @@
 """The DATA of a mail, read with bounded memory, and where it ends: CRLF.CRLF and nothing else.
 
-Called by tracker/mail/smtp.py. A bare CR or LF never ends a mail, and neither does a mixture with NUL: what
-some other server takes for the end is content here (SMTP smuggling).
+Called by tracker/mail/smtp.py, and by tracker/sending/receiving.py. A bare CR or LF never ends a mail, and
+neither does a mixture with NUL: what some other server takes for the end is content here (SMTP smuggling).
 """
 
 from __future__ import annotations
@@ -12,10 +12,58 @@ from dataclasses import dataclass
 KEPT = 2 * 1024 * 1024  # bytes of a mail that are looked at: its text comes first, attachments follow
 MOST = 50 * 1024 * 1024  # bytes of a mail
 HOPELESS = 3 * MOST  # from here on nobody waits for the end
+_AT_ONCE = 64 * 1024
+_BREAK = b"\r\n"
+_END = b"\r\n.\r\n"
 
 
 class TooLongError(Exception):
     """The client sends on and on; there is no use in waiting for the end."""
+
+
+class Pieces:
+    """The content of one mail as it comes, piece by piece: `async for piece in Pieces(reader)`.
+
+    Dots that were doubled are single again. No piece ends between a CR and its LF, and none is longer than
+    what was read at once. What follows the end of the mail stays in the reader.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._held = _BREAK  # not handed out yet: it may be the beginning of the end. A mail begins a line
+        self._is_first = True
+        self._ended = False
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece, never empty. Raises ConnectionResetError where the client is gone."""
+        while not self._ended:
+            read = await self._reader.read(_AT_ONCE)
+            if not read:
+                raise ConnectionResetError
+            text = self._held + read
+            at = text.find(_END)
+            if at >= 0:
+                self._ended = True
+                # The reader has no way of its own to take something back; the library clears its buffer so.
+                self._reader._buffer[:0] = text[at + len(_END) :]  # type: ignore[attr-defined]
+                text = text[: at + len(_BREAK)]
+            else:
+                ready = len(text) - _begun(text)
+                text, self._held = text[:ready], text[ready:]
+            piece = text.replace(b"\r\n.", _BREAK)
+            if piece and self._is_first:
+                piece, self._is_first = piece.removeprefix(_BREAK), False  # the break that nobody sent
+            if piece:
+                return piece
+        raise StopAsyncIteration
+
+
+def _begun(text: bytes) -> int:
+    """How much at the end of the text may be the beginning of the end of the mail."""
+    return next((length for length in (4, 3, 2, 1) if text.endswith(_END[:length])), 0)
 
 
 @dataclass
@@ -31,23 +79,15 @@ class Content:
 
 
 async def read_content(reader: asyncio.StreamReader) -> Content:
-    """Reads to the end of the mail; dots that were doubled are single again. Raises TooLongError."""
+    """Reads to the end of the mail and keeps its beginning. Raises TooLongError."""
     content = Content(bytearray())
-    begins = True  # whether a line begins here
-    while True:
-        try:
-            piece = await reader.readuntil(b"\r\n")
-        except asyncio.LimitOverrunError as more:
-            piece = await reader.read(more.consumed)
-        if begins and piece == b".\r\n":
-            return content
-        start = 1 if begins and piece.startswith(b".") else 0
-        begins = piece.endswith(b"\r\n")
-        content.size += len(piece) - start
+    async for piece in Pieces(reader):
+        content.size += len(piece)
         if len(content.kept) < KEPT:
-            content.kept += piece[start:]
+            content.kept += piece
         if content.size > HOPELESS:
             raise TooLongError
+    return content
 
 
 def normalise(kept: bytes) -> bytes:

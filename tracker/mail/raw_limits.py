@@ -11,7 +11,9 @@ import re
 
 from tracker.mail.structure import LimitError, locate
 
-_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
+# C0 controls but TAB, and what Unicode calls a line end (NEL, LS, PS in UTF-8): programs that read headers as
+# text begin a new line there.
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _BLANK = re.compile(rb"\n\r?\n")
 
 
@@ -22,12 +24,19 @@ def refusal(raw: bytes) -> str | None:
 
 def malformed(raw: bytes) -> str | None:
     """What is wrong with the bytes themselves: bare CR or LF, NUL, control characters in the headers."""
-    if b"\0" in raw:
-        return "the message holds a NUL character"
-    if not raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r"):
-        return "the message holds a line end that is not CR LF"
-    if _CONTROL.search(raw, 0, _headers_end(raw)):
+    if fault := bad_bytes(raw):
+        return fault
+    if _CONTROL.search(raw, 0, headers_end(raw)):
         return "the message holds a control character in its headers"
+    return None
+
+
+def bad_bytes(piece: bytes) -> str | None:
+    """What no part of a mail may hold; a piece must not end between a CR and its LF."""
+    if b"\0" in piece:
+        return "the message holds a NUL character"
+    if not piece.count(b"\r\n") == piece.count(b"\n") == piece.count(b"\r"):
+        return "the message holds a line end that is not CR LF"
     return None
 
 
@@ -40,7 +49,8 @@ def beyond_limits(raw: bytes) -> str | None:
     return None
 
 
-def _headers_end(raw: bytes) -> int:
+def headers_end(raw: bytes) -> int:
+    """Where the line end before the empty line stands; 0 for no headers, the end of `raw` for no body."""
     if raw.startswith((b"\r\n", b"\n")):
         return 0
     found = _BLANK.search(raw)

@@ -8,27 +8,22 @@ task when a client hangs up.
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
-from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
-from models.database import DATABASE_FAULTS
-from models.writer import WriterDownError
 from tracker.mail.addresses import CaptureBox, capture_domain, find_box
 from tracker.mail.capture import RefusedMailError, key_of, take_copy
 from tracker.mail.data import MOST, TooLongError, normalise, read_content
 from tracker.mail.parser import Parser
+from tracker.mail.server import Connection, MailServer
 from tracker.services import Services
 
-T = TypeVar("T")
-
-MOST_CONNECTIONS = 200
-MOST_FROM_ONE = 50  # connections of one address
+MOST_CONNECTIONS = 1_000
+MOST_FROM_ONE = 300  # connections of one address
+MOST_READING = 100  # mails that are coming in: each costs up to KEPT of memory
 MOST_AT_WORK = 16  # mails that are being parsed and stored; the others wait
 MOST_WAITING = 100  # mails that wait for their turn; their clients may be gone
 MOST_RECIPIENTS = 100
@@ -45,24 +40,19 @@ COMMANDS = {
 }
 TIMEOUT = 120.0  # seconds for a command, or for a whole mail
 LEAST_FREE = 64 * 1024 * 1024  # bytes of disk
-DRAIN_SECONDS = 10
-
-# The library's own logger holds addresses and everything that clients say.
-logging.getLogger("mail.log").setLevel(logging.CRITICAL)
-log = logging.getLogger(__name__)
 
 
-class CaptureServer:
+class CaptureServer(MailServer):
     """What all connections share, and what is done with a mail: the handler that the library calls."""
 
     def __init__(self, services: Services) -> None:
-        self.services = services
-        self.domain = capture_domain(services.settings) or "localhost"
-        self.open: Counter[str] = Counter()  # connections by address
-        self.connections: set[SMTP] = set()
+        super().__init__(services, capture_domain(services.settings) or "localhost")
+        self.reading = 0
         self._parser = Parser(services.settings.public_url)
         self._turn = asyncio.Semaphore(MOST_AT_WORK)
-        self._work: set[asyncio.Task[Any]] = set()
+
+    def caps(self) -> tuple[int, int]:
+        return MOST_CONNECTIONS, MOST_FROM_ONE
 
     def connection(self) -> SMTP:
         """The protocol of one connection."""
@@ -70,16 +60,8 @@ class CaptureServer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether more mails wait than there is memory for."""
-        return len(self._work) >= MOST_WAITING + MOST_AT_WORK
-
-    async def apart(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs `work` to its end, also when the caller is cancelled meanwhile."""
-        task = asyncio.ensure_future(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        task.add_done_callback(_say_fault)
-        return await asyncio.shield(task)
+        """Whether more mails come in or wait than there is memory for."""
+        return self.reading >= MOST_READING or len(self._work) >= MOST_WAITING + MOST_AT_WORK
 
     async def handle_RCPT(  # noqa: N802, the library's name
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -116,77 +98,22 @@ class CaptureServer:
                     refused.append(str(refusal))
             return f"550 {refused[0]}" if len(refused) == len(boxes) else "250 2.0.0 Taken"
 
-    async def handle_exception(self, error: Exception) -> str:
-        """A fault of ours: the client tries again, and learns nothing of it."""
-        if isinstance(error, (*DATABASE_FAULTS, WriterDownError)):
-            log.warning("the database does not answer, a mail waits at its sender")
-        else:
-            log.error("a mail was not taken", exc_info=error)
-        return "451 4.3.0 Try again later"
-
     async def close(self) -> None:
-        """Waits for the mails that are being stored; what was not answered its sender sends again."""
-        if self._work:
-            await asyncio.wait(self._work, timeout=DRAIN_SECONDS)
-        for connection in list(self.connections):
-            if connection.transport is not None:
-                connection.transport.close()
+        await super().close()
         await self._parser.close()
 
 
-class _Connection(SMTP):
-    """One client. What is here is what the library lacks: limits, bounded memory, a mail in its own task."""
-
-    line_length_limit = 64 * 1024
+class _Connection(Connection):
+    """One client. What is here is what the library lacks: bounded memory, a mail in its own task."""
 
     def __init__(self, server: CaptureServer) -> None:
         super().__init__(
-            server, data_size_limit=MOST, enable_SMTPUTF8=True, hostname=server.domain, ident="ESMTP",
-            timeout=TIMEOUT, command_call_limit=COMMANDS, loop=asyncio.get_running_loop(),
+            server, data_size_limit=MOST, timeout=TIMEOUT, command_call_limit=COMMANDS,
             auth_exclude_mechanism=("LOGIN", "PLAIN"),
         )  # fmt: skip
         self._server = server
-        self._from = ""
         self.boxes: list[CaptureBox] = []
         self.unknown = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Turns away whoever is one too many, before the library begins."""
-        peer = transport.get_extra_info("peername")
-        self._from = str(peer[0]) if isinstance(peer, tuple) else "local"
-        many = self._server.open.total() >= MOST_CONNECTIONS
-        if many or self._server.open[self._from] >= MOST_FROM_ONE:
-            self._from = ""
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(b"421 4.7.0 Too many connections, try again later\r\n")
-            transport.close()
-            return
-        self._server.open[self._from] += 1
-        self._server.connections.add(self)
-        super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._from:
-            super().data_received(data)
-
-    def eof_received(self) -> bool | None:
-        return super().eof_received() if self._from else None
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self._from:
-            return
-        self._server.open[self._from] -= 1
-        self._server.open += Counter()  # forgets who has none left
-        self._server.connections.discard(self)
-        super().connection_lost(error)
-
-    def hang_up(self) -> None:
-        """Closes once the answer is out."""
-        self.loop.call_later(0.1, self._close)
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
 
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
@@ -212,12 +139,15 @@ class _Connection(SMTP):
             await self.push("451 4.3.2 Busy, try again later")
             return
         await self.push("354 End data with <CR><LF>.<CR><LF>")
+        self._server.reading += 1
         try:
             content = await read_content(self._reader)
         except TooLongError:
             await self.push("552 5.3.4 Too much mail data")
-            self._close()
+            self.cut()
             return
+        finally:
+            self._server.reading -= 1
         boxes = list(self.boxes)
         self._set_post_data_state()
         if content.is_too_large:
@@ -240,9 +170,3 @@ async def capture_mail(services: Services, host: str, port: int) -> AsyncIterato
     finally:
         listener.close()
         await server.close()
-
-
-def _say_fault(task: asyncio.Task[Any]) -> None:
-    """The exception of a task that nobody waits for any more is not lost without a word."""
-    if not task.cancelled():
-        task.exception()
