@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from bot import operate, update_networks
+from bot import operate, records, update_networks
 from bot.process import Options, Parts, StartRefusedError, run
 from models.database import ServiceRunningError
 from models.migrate import MigrationError
@@ -101,6 +101,7 @@ def _add_role(name: str, parts: Parts) -> None:
 for _name, _parts in ROLES.items():
     _add_role(_name, _parts)
 operate.add_commands(main, _finish)
+records.add_commands(main, _finish)
 update_networks.add_command(main, _finish)
 
 

@@ -43,7 +43,7 @@ class OperatorError(Exception):
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Services]:
+async def opened(settings: Settings) -> AsyncIterator[Services]:
     """The services of a short command: its own writer, no listeners, on a schema that is up to date."""
     url = settings.database
     if url.is_sqlite and url.path is not None and not url.path.exists():
@@ -108,7 +108,7 @@ async def _restore(settings: Settings, file: Path, force: bool) -> int:
 
 
 async def _export(settings: Settings, account: str | None, since: str | None, as_csv: bool) -> int:
-    async with _opened(settings) as services:
+    async with opened(settings) as services:
         owner = await _account(services, account) if account else None
         try:
             start = parse_since(since, services.now()) if since else None
@@ -126,7 +126,7 @@ async def _export(settings: Settings, account: str | None, since: str | None, as
 
 
 async def _import(settings: Settings, file: Path, account: str | None, as_json: bool) -> int:
-    async with _opened(settings) as services:
+    async with opened(settings) as services:
         owner = await _account(services, account)
         done = failed = 0
         async for row in import_list(services, owner, file):
@@ -146,7 +146,7 @@ async def _import(settings: Settings, file: Path, account: str | None, as_json: 
 async def _reclassify(
     settings: Settings, account: str | None, since: str | None, dry_run: bool, anew: bool
 ) -> int:
-    async with _opened(settings) as services:
+    async with opened(settings) as services:
         owner = await _account(services, account) if account else None
         try:
             start = to_micros(parse_since(since, services.now())) if since else None

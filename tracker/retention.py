@@ -1,8 +1,8 @@
 """What is kept no longer than it is needed: hits, finished alerts, seen events, learned devices.
 
-Called by tracker/schedule.py. Counters, mails, links and their targets stay: what people were told stays
-true, and a link in somebody's mailbox goes on working. Deletes little by little, so that hits that arrive
-meanwhile wait for none of it.
+Called by tracker/schedule.py and the short command `retention`; an audit line says what went. Counters,
+mails, links and their targets stay: what people were told stays true, and a link in somebody's mailbox goes
+on working. Deletes little by little, so that hits that arrive meanwhile wait for none of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from models.columns import to_micros
 from models.writer import Statement, Writer
+from tracker.audit import note
 from tracker.services import Services
 
 BATCH = 500
@@ -39,6 +40,7 @@ KEPT = (
     # What was held or seen and belongs to no mail; what is of a mail goes with it.
     Kept("captured", "at", "message_id IS NULL"),
     Kept("inbound_event", "at", for_days=EVENTS_KEPT.days),
+    Kept("outgoing", "accepted_at", "state <> 'waiting'"),
 )
 
 
@@ -53,6 +55,9 @@ async def enforce(services: Services, batch: int = BATCH) -> dict[str, int]:
         days = services.settings.retention_days if kept.for_days is None else kept.for_days
         oldest = to_micros(now - dt.timedelta(days=days))
         deleted[kept.table] = await _sweep(services.writer, kept, oldest, batch)
+    if any(deleted.values()):
+        gone = {table: count for table, count in deleted.items() if count}
+        await note(services, "retention", None, None, gone)
     return deleted
 
 

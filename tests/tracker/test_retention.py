@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models import Account, Alert, Hit, InboundEvent, Link, Message, OwnDevice
+from models import Account, Alert, Audit, Hit, InboundEvent, Link, Message, OwnDevice
 from models.columns import to_micros
 from models.database import DatabaseURL
 from models.postgres_wake import PostgresWake
@@ -24,6 +24,7 @@ from tracker.retention import enforce
 from tracker.schedule import DUTIES, Duty, run_schedule
 from tracker.services import Services
 from tracker.settings import Settings
+from tracker.table_sizes import table_sizes
 
 
 @pytest.fixture
@@ -222,3 +223,23 @@ async def test_a_schedule_between_two_runs_ends_at_once(services: Services):
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(running, 1)
+
+
+async def test_what_went_is_on_record_without_a_name(services: Services, mail: Message, clock: Clock):
+    await _hit(mail, "old", clock() - dt.timedelta(days=200))
+    await enforce(services)
+    await enforce(services)
+    (line,) = await Audit.all()
+    assert (line.action, line.digest, line.counts) == ("retention", None, {"hit": 1})
+
+
+async def test_the_sizes_of_tables_are_told_with_the_days_after_which_rows_go(
+    services: Services, mail: Message, clock: Clock
+):
+    await _hit(mail, "old", clock() - dt.timedelta(days=200))
+    sizes = {one.name: one for one in await table_sizes(services)}
+    assert (sizes["hit"].rows, sizes["hit"].days) == (1, 180)
+    assert sizes["hit"].oldest == clock() - dt.timedelta(days=200)
+    assert (sizes["message"].rows, sizes["message"].days) == (1, None)
+    assert sizes["inbound_event"].days == 7
+    assert all(one.size for one in sizes.values())
