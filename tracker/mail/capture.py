@@ -13,12 +13,11 @@ import hashlib
 import logging
 from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import F
 
-from models import Account, Captured, Destination, Message, OwnAddress, Recipient, Reminder
+from models import Account, Captured, Destination, Message, OwnAddress, Recipient
 from models.columns import EPOCH
 from models.database import atomically
 from models.wake import OUTBOX
@@ -31,6 +30,7 @@ from tracker.mail.binding import add_recipients, find_tokens, post_cards, settle
 from tracker.mail.draft import MAX_SUBJECT, clean_line, read_address, shorten
 from tracker.mail.news import News
 from tracker.mail.parsing import Parsed
+from tracker.mail.tag_orders import keep_orders
 from tracker.mail.tags import Tag, parse_tag
 from tracker.services import Services
 
@@ -177,7 +177,7 @@ async def _understand(
     mail = await _bind(copy, account, bound[0]) if bound else await _watch(copy, account, news)
     if mail is None:
         return "ignored", []
-    await _order(copy, account, mail, news)
+    await keep_orders(copy.tag, account, mail, copy.sent, copy.arrived, news)
     await post_cards(mail, places, copy.services.now())
     return "bound" if bound else "watched", [mail]
 
@@ -255,33 +255,8 @@ def _headers(copy: _Copy) -> dict[str, Any]:
     }
 
 
-async def _order(copy: _Copy, account: Account, mail: Message, news: News) -> None:
-    """Keeps the reminders of the tag, and tells what was understood and what was not."""
-    zone = _zone(account.timezone)
-    for order in copy.tag.orders:
-        await Reminder.get_or_create(
-            {"account_id": account.id, "created_at": copy.arrived},
-            message_id=mail.id, kind=order.kind, due_at=order.due(copy.sent, zone),
-        )  # fmt: skip
-    if copy.tag.orders:
-        noted = "; ".join(one.said for one in copy.tag.orders)
-        news.say(f"Noted to come back to: {noted}. (Kept now; this version does not ring for it yet.)")
-    if copy.tag.off:
-        news.say("It is not tracked, as you asked: nothing of it is recorded.")
-    if copy.tag.unclear:
-        words = ", ".join(shorten(clean_line(one), 30) for one in copy.tag.unclear[:5])
-        news.say(f"I did not understand +{words}: write +3d, +noopen2d, +noreply5d, +mon9am or +off.")
-
-
 def _instant(seconds: float | None) -> dt.datetime | None:
     """The Date as a moment; None for one outside of this century."""
     if seconds is None or not 946_684_800 <= seconds <= 4_102_444_800:
         return None
     return EPOCH + dt.timedelta(seconds=seconds)
-
-
-def _zone(name: str | None) -> dt.tzinfo:
-    try:
-        return ZoneInfo(name) if name else dt.UTC
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return dt.UTC
