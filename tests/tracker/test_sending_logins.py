@@ -97,13 +97,15 @@ async def _alices(clock: Clock, password: str) -> Mailbox:
 
 async def test_a_login_finds_its_mailbox_and_nobody_elses(database: DatabaseURL, clock: Clock) -> None:
     mailbox = await _alices(clock, "abcd-efgh-jkmn-pqrs")
-    for user in ("bell-k7m2qx9d", " BELL-k7m2qx9d "):
+    for user in ("bell-k7m2qx9d", " BELL-k7m2qx9d ", "alice@acme.com", "Alice@ACME.com"):
         found = await passwords.find_mailbox(user, "abcd-efgh-jkmn-pqrs")
         assert found is not None
         assert found.id == mailbox.id
     for user, password in (
         ("bell-k7m2qx9d", "abcd-efgh-jkmn-pqrt"),
         ("bell-other", "abcd-efgh-jkmn-pqrs"),
+        ("bob@acme.com", "abcd-efgh-jkmn-pqrs"),
+        ("bell-k7m2qx9d" + " " * 60 + "x", "abcd-efgh-jkmn-pqrs"),
         ("", ""),
         ("bell-k7m2qx9d", ""),
         ("bell-k7m2qx9d\x00", "abcd-efgh-jkmn-pqrs"),
@@ -111,6 +113,21 @@ async def test_a_login_finds_its_mailbox_and_nobody_elses(database: DatabaseURL,
         ("x" * 10_000, "y" * 1_000_000),
     ):
         assert await passwords.find_mailbox(user, password) is None, user[:20]
+
+
+async def test_an_address_that_two_accounts_connected_is_no_name(
+    sqlite_database: DatabaseURL, clock: Clock
+) -> None:
+    await _alices(clock, "abcd-efgh-jkmn-pqrs")
+    bob = await builders.account("bob", clock())
+    await Mailbox.create(
+        account=bob, address="alice@acme.com", provider="other", created_at=clock(), smtp_host="x",
+        smtp_port=1, smtp_security="tls", submission_user="bell-bob",
+        submission_digest=passwords.digest("bobs"),
+    )  # fmt: skip
+    for password in ("abcd-efgh-jkmn-pqrs", "bobs"):
+        assert await passwords.find_mailbox("alice@acme.com", password) is None
+    assert await passwords.find_mailbox("bell-bob", "bobs")
 
 
 async def test_a_password_that_was_right_costs_nothing_the_next_time(

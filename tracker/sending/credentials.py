@@ -103,9 +103,9 @@ async def credentials_of(services: Services, mailbox: Mailbox) -> Credentials:
     except LostSecretError as error:
         raise LoginError(str(error)) from None
     if mailbox.auth == "xoauth2":
-        from tracker.sending import oauth
+        from tracker.sending.oauth import access_token
 
-        secret = await oauth.access_token(services, mailbox, secret)
+        secret = await access_token(services, mailbox, secret)
     return Credentials(mailbox.username or mailbox.address, secret, mailbox.auth)
 
 

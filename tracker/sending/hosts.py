@@ -71,10 +71,11 @@ async def check_host(settings: Settings, host: str) -> None:
     await public_addresses(settings, host)
 
 
-async def check_server(settings: Settings, server: Server) -> None:
-    """The same for a server with its security: `none` is for this machine alone. Raises HostError."""
+async def check_server(settings: Settings, server: Server) -> list[str]:
+    """The addresses of a server that may be contacted; `none` is for this machine alone. Raises HostError."""
     found = await public_addresses(settings, server.host)
     if server.security == "none" and not all(is_loopback_address(one) for one in found):
         raise OpenServerError(
             f"{server.host} would get your password without encryption; use starttls or tls"
         )
+    return found

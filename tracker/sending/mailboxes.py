@@ -7,6 +7,7 @@ took the login. A secret comes in, and none but the new application password goe
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tortoise.exceptions import IntegrityError
@@ -19,6 +20,7 @@ from tracker.sending.credentials import Credentials, Server, encrypt
 from tracker.sending.hosts import check_server
 from tracker.services import Services
 
+CHECK_SECONDS = 40.0
 RELAY_BELL = "outgoing"  # wakes the relay where it waits for the time of the next try
 
 
@@ -57,20 +59,18 @@ async def connect_mailbox(
     With `keep_login` an application password that exists stays as it is. Raises DraftError, a HostError
     (tracker/sending/hosts.py), or an UpstreamError (tracker/sending/upstream.py) with the provider's words.
     """
-    from tracker.sending.upstream import check_login
-
     address = read_address(draft.address)
     if address is None:
         raise DraftError("that is no mail address; type it like ana@acme.com")
-    await check_server(services.settings, draft.smtp)
+    smtp_addresses = await check_server(services.settings, draft.smtp)
     if draft.imap is not None:
         await check_server(services.settings, draft.imap)
     secret = draft.secret
     if draft.auth == "xoauth2":
-        from tracker.sending import oauth
+        from tracker.sending.oauth import open_draft
 
-        secret, draft = await oauth.open_draft(services, draft)
-    await check_login(draft.smtp, Credentials(draft.username, secret, draft.auth))
+        secret, draft = await open_draft(services, draft)
+    await _try_login(draft.smtp, Credentials(draft.username, secret, draft.auth), smtp_addresses)
     user, password = passwords.new_login()
     digest = await asyncio.to_thread(passwords.digest, password)
 
@@ -85,6 +85,17 @@ async def connect_mailbox(
     assert mailbox.submission_user is not None
     made = mailbox.submission_digest == digest
     return Connected(mailbox, mailbox.submission_user, password if made else None, is_new)
+
+
+async def _try_login(server: Server, credentials: Credentials, addresses: Sequence[str]) -> None:
+    """Logs in at the addresses that were looked at, and nowhere else."""
+    from tracker.sending.upstream import LaterError, connection
+
+    try:
+        async with asyncio.timeout(CHECK_SECONDS), connection(server, credentials, addresses):
+            pass
+    except TimeoutError:
+        raise LaterError(f"{server.host} did not answer within {CHECK_SECONDS:.0f} seconds") from None
 
 
 async def _store(

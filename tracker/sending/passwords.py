@@ -16,6 +16,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from models import Mailbox
+from models.columns import clean_text
 from tracker.keys import new_code
 
 # RFC 7914; these cost 16 MB and some 50 ms.
@@ -23,6 +24,7 @@ _N, _R, _P = 2**14, 8, 1
 _GROUPS = 4  # of four letters: 31^16, 79 bits
 _KNOWN = 1_000
 _LONGEST = 200
+_LONGEST_NAME = 320
 _USER_LENGTH = 8
 
 # Two at a time, so that guessing takes no more than two processors and 32 MB.
@@ -67,11 +69,13 @@ def matches(password: str, stored: str) -> bool:
 
 
 async def find_mailbox(user: str, password: str) -> Mailbox | None:
-    """The mailbox whose login this is, or None. Run it where nobody cancels it."""
+    """The mailbox whose login this is, or None. Run it where nobody cancels it.
+
+    The mailbox's address is a name as well, where one account alone has connected it: it is what mail
+    programs put in by themselves.
+    """
     name = user.strip().lower()
-    mailbox = None
-    if 0 < len(name) <= 64 and name.isascii() and "\x00" not in name:
-        mailbox = await Mailbox.get_or_none(submission_user=name)
+    mailbox = await _named(name)
     stored = (mailbox.submission_digest if mailbox else None) or _nobody()
     hashed = hmac.digest(_process_key, _plain(password), "sha256")
     if mailbox is not None and _is_known(name, stored, hashed):
@@ -83,6 +87,15 @@ async def find_mailbox(user: str, password: str) -> Mailbox | None:
     while len(_known) > _KNOWN:
         _known.popitem(last=False)
     return mailbox
+
+
+async def _named(name: str) -> Mailbox | None:
+    if not name or len(name) > _LONGEST_NAME or name != clean_text(name):
+        return None
+    if "@" not in name:
+        return await Mailbox.get_or_none(submission_user=name[:64])
+    found = await Mailbox.filter(address=name, submission_digest__isnull=False).limit(2)
+    return found[0] if len(found) == 1 else None
 
 
 def _is_known(name: str, stored: str, hashed: bytes) -> bool:
