@@ -11,7 +11,7 @@ import ipaddress
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -93,14 +93,14 @@ class Connection(SMTP):
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         place = place_of(self.address)
-        assert isinstance(transport, asyncio.Transport)
+        stream = cast("asyncio.Transport", transport)  # uvloop's is none by its class
         if self._home.is_full_for(place):
-            self.turn_away(transport)
+            self.turn_away(stream)
             return
         self._place = place
         self._home.open[place] += 1
         self._home.connections.add(self)
-        self.begin(transport)
+        self.begin(stream)
 
     def begin(self, transport: asyncio.Transport) -> None:
         """The conversation begins."""
