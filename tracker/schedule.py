@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tracker import retention
 from tracker.hits import teaching
 from tracker.insights import sides
+from tracker.reminders import defaults, firing
 from tracker.services import Services
 
 log = logging.getLogger(__name__)
@@ -24,12 +25,15 @@ class Duty:
     name: str
     seconds: float  # from the end of one run to the start of the next
     work: Callable[[Services], Awaitable[object]]
+    until: Callable[[Services], Awaitable[float | None]] | None = None  # seconds to what cannot wait so long
 
 
 DUTIES: tuple[Duty, ...] = (
     Duty("retention", 6 * 3600, retention.enforce),
     Duty("taught", 5, teaching.catch_up),
     Duty("sides", 300, sides.learn),
+    Duty("reminders", 20, firing.fire_due, firing.seconds_to_next),
+    Duty("default reminders", 30, defaults.apply_defaults),
 )
 
 
@@ -48,7 +52,18 @@ async def _repeat(services: Services, duty: Duty) -> None:
         except asyncio.CancelledError:
             await run
             raise
-        await asyncio.sleep(duty.seconds)
+        await asyncio.sleep(await _pause(services, duty))
+
+
+async def _pause(services: Services, duty: Duty) -> float:
+    if duty.until is None:
+        return duty.seconds
+    try:
+        wanted = await duty.until(services)
+    except Exception:
+        log.exception("duty %s does not know its next time", duty.name)
+        return duty.seconds
+    return duty.seconds if wanted is None else min(duty.seconds, max(wanted, 0.05))
 
 
 async def _run_once(services: Services, duty: Duty) -> None:
