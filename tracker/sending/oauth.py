@@ -81,12 +81,12 @@ class Tokens:
 
 @dataclass(frozen=True)
 class _Kept:
-    refresh: bytes = field(repr=False)  # hash of the refresh token that it came from
     access: str = field(repr=False)
     until: dt.datetime
 
 
-_kept: dict[int, _Kept] = {}  # by mailbox
+# By what is stored of the mailbox's refresh token, which is never the same twice.
+_kept: dict[str, _Kept] = {}
 
 
 def is_set_up(settings: Settings, site: str) -> bool:
@@ -139,19 +139,16 @@ async def refresh(services: Services, site: str, refresh_token: str) -> Tokens:
 
 async def access_token(services: Services, mailbox: Mailbox, refresh_token: str) -> str:
     """A token to log in with now: the one at hand, or a new one where that ran out or was refused."""
-    hashed = hashlib.sha256(refresh_token.encode()).digest()
-    kept = _kept.get(mailbox.id)
-    if kept and mailbox.failed_at is None and kept.refresh == hashed and kept.until > services.now():
+    kept = _kept.get(mailbox.secret or "")
+    if kept and mailbox.failed_at is None and kept.until > services.now():
         return kept.access
     tokens = await refresh(services, _site_of(mailbox.provider), refresh_token)
     if tokens.refresh and tokens.refresh != refresh_token:
-        hashed = hashlib.sha256(tokens.refresh.encode()).digest()
         await _store(services, mailbox, tokens.refresh)
     if len(_kept) >= _KEPT:
         _kept.clear()
-    _kept[mailbox.id] = _Kept(
-        hashed, tokens.access, services.now() + dt.timedelta(seconds=tokens.lasts) - _EARLY
-    )
+    until = services.now() + dt.timedelta(seconds=tokens.lasts) - _EARLY
+    _kept[mailbox.secret or ""] = _Kept(tokens.access, until)
     return tokens.access
 
 
