@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from string import Template
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -112,6 +113,18 @@ async def read_body(request: web.Request, most: int) -> bytes | None:
     except web.RequestPayloadError:  # broken chunks, or a compression that it does not have
         return None
     return bytes(body)
+
+
+async def read_form(request: web.Request, most: int = 4096, fields: int = 5) -> dict[str, str]:
+    """The fields of a small form, the first value of each; nothing of anything else."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        return {}
+    body = await read_body(request, most) or b""
+    try:
+        found = parse_qs(body.decode("utf-8", "replace"), max_num_fields=fields)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in found.items()}
 
 
 @cache
