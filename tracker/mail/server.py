@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 class MailServer:
     """What all connections of a server share: how many there are, and the work that is under way."""
 
+    drain_seconds: float = DRAIN_SECONDS  # at most, for what is under way when the server stops
+
     def __init__(self, services: Services, domain: str) -> None:
         self.services = services
         self.domain = domain
@@ -67,7 +69,7 @@ class MailServer:
     async def close(self) -> None:
         """Waits for the mails that are being stored; what was not answered its sender sends again."""
         if self._work:
-            await asyncio.wait(self._work, timeout=DRAIN_SECONDS)
+            await asyncio.wait(self._work, timeout=self.drain_seconds)
         for connection in list(self.connections):
             connection.cut()
 

@@ -1,0 +1,103 @@
+"""The brakes on guessing of passwords: who has to wait before a login is looked at, and who is put off.
+
+Called by tracker/sending/submission.py for each login. Pure, with the clock as an argument, in seconds.
+Failures count for the place a login comes from and for the name it tries, and fade. The owner is never
+locked out: a place that has logged in with that name before is only slowed down, and a place that has not
+failed yet is always heard, however many others try the name.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+FREE = 3  # failures that cost nothing: people mistype
+MOST = 10  # failures after which a place, or strangers who try a name, are put off
+FADES = 60.0  # seconds in which one failure is forgotten
+LONGEST = 4.0  # seconds that a login is held back
+REMEMBERED = 10_000  # places and names with failures; the oldest go first
+KNOWN = 10_000  # pairs of place and name that have logged in
+KNOWN_SECONDS = 30 * 86400.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What to do with a login: hold it back for `delay` seconds, or put it off for `refused` seconds."""
+
+    delay: float = 0.0
+    refused: int = 0
+
+
+class Brakes:
+    """What is remembered of logins. Every login is announced by `ask`; `right` takes its count back."""
+
+    def __init__(self) -> None:
+        self._places = _Failures(REMEMBERED)
+        self._names = _Failures(REMEMBERED)
+        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def ask(self, place: str, name: str, now: float) -> Pace:
+        """How fast this login may go. It counts as a failure from here on, unless it is put off."""
+        by_place, by_name = self._places.count(place, now), self._names.count(name, now)
+        failures = by_place if by_place >= 1 else 0.0
+        if not self._is_known(place, name, now):
+            if by_place >= MOST:
+                return Pace(refused=_wait(by_place))
+            if by_name >= MOST and by_place >= 1:
+                return Pace(refused=_wait(by_place))
+            failures = max(by_place, by_name)
+        self._places.add(place, now)
+        self._names.add(name, now)
+        return Pace(delay=_delay(failures))
+
+    def right(self, place: str, name: str, now: float) -> None:
+        """The login was right: the place is known for the name, and its count is taken back."""
+        self.undo(place, name, now)
+        self._known[place, name] = now
+        self._known.move_to_end((place, name))
+        while len(self._known) > KNOWN:
+            self._known.popitem(last=False)
+
+    def undo(self, place: str, name: str, now: float) -> None:
+        """The login was neither right nor wrong: a fault of ours."""
+        self._places.take_back(place, now)
+        self._names.take_back(name, now)
+
+    def _is_known(self, place: str, name: str, now: float) -> bool:
+        at = self._known.get((place, name))
+        return at is not None and now - at < KNOWN_SECONDS
+
+
+class _Failures:
+    """Failures by key, each forgotten after a while; never more keys than `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts: OrderedDict[str, tuple[float, float]] = OrderedDict()  # count, as of when
+
+    def count(self, key: str, now: float) -> float:
+        count, since = self._counts.get(key, (0.0, now))
+        return max(0.0, count - max(0.0, now - since) / FADES)
+
+    def add(self, key: str, now: float) -> None:
+        self._counts[key] = self.count(key, now) + 1, now
+        self._counts.move_to_end(key)
+        while len(self._counts) > self._most:
+            self._counts.popitem(last=False)
+
+    def take_back(self, key: str, now: float) -> None:
+        count = self.count(key, now) - 1
+        if count > 0:
+            self._counts[key] = count, now
+        else:
+            self._counts.pop(key, None)
+
+
+def _delay(failures: float) -> float:
+    """Half a second after the first failures, twice as long after each more."""
+    return 0.0 if failures < FREE else float(min(0.5 * 2 ** (int(failures) - FREE), LONGEST))
+
+
+def _wait(failures: float) -> int:
+    """Until there is a try left, in whole seconds."""
+    return max(1, int((failures - MOST + 1) * FADES))

@@ -1,0 +1,275 @@
+"""One mail program at the submission server: encryption, login, and the mail that it sends.
+
+Made by tracker/sending/submission.py for each connection. What is here is what the library lacks: TLS from
+the first byte, logins that wait for the database, brakes, bounded memory. Nothing but STARTTLS is heard
+before the line is encrypted, and what was sent ahead of the handshake is dropped (STARTTLS injection).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from base64 import b64decode
+from typing import TYPE_CHECKING, cast
+
+from aiosmtpd.smtp import AuthResult, syntax
+
+from models import Mailbox
+from tracker.mail.data import MOST, Pieces, TooLongError
+from tracker.mail.server import Connection
+from tracker.sending.spool import SpoolFullError
+
+if TYPE_CHECKING:
+    from tracker.sending.submission import SubmissionServer
+
+MOST_BAD_LOGINS = 3  # of one connection
+COMMANDS = {
+    "MAIL": 10_000,
+    "RCPT": 100_000,
+    "DATA": 10_000,
+    "NOOP": 1_000,
+    "RSET": 10_000,
+    "EHLO": 10,
+    "HELO": 10,
+    "AUTH": 10,
+    "*": 20,
+}
+TIMEOUT = 120.0  # seconds for a command, or for the next piece of a mail
+HANDSHAKE_SECONDS = 15.0
+LOGIN_SECONDS = 60.0  # until somebody has logged in
+MAIL_SECONDS = 1800.0  # for a whole mail
+NO_ROOM = "452 4.3.1 There is no room for the mail now, try again later"
+_PATH = re.compile(r"<([^<>]*)>(?:[ ]+(.*))?", re.DOTALL)
+_AUTH_PARAMETER = re.compile(r"\sAUTH=\S+", re.IGNORECASE)
+
+
+class Client(Connection):
+    """A connection. `mailbox` is whose login it is, `owned` what it may write from."""
+
+    def __init__(self, server: SubmissionServer, *, encrypted: bool) -> None:
+        super().__init__(
+            server, data_size_limit=MOST, timeout=TIMEOUT, command_call_limit=COMMANDS,
+            tls_context=server.certificate.context(), require_starttls=True,
+            auth_require_tls=True, auth_required=True,
+        )  # fmt: skip
+        self._server = server
+        self._encrypted = encrypted
+        self._opening: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._bad_logins = 0
+        self.mailbox: Mailbox | None = None
+        self.owned: frozenset[str] = frozenset()
+        self.at_work = False  # a mail is coming in
+
+    @property
+    def is_gone(self) -> bool:
+        return self.transport is None or self.transport.is_closing()
+
+    # --- encryption -----------------------------------------------------------------------------------
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Starts the conversation, on a TLS port once the handshake is done."""
+        self._deadline = self.loop.call_later(LOGIN_SECONDS, self.cut)
+        if self._encrypted:
+            self.transport = transport
+            self._opening = self.loop.create_task(self._open(transport))
+        else:
+            super().begin(transport)
+
+    def turn_away(self, transport: asyncio.Transport) -> None:
+        if self._encrypted:
+            transport.abort()  # there is no handshake to say anything after
+        else:
+            super().turn_away(transport)
+
+    async def _open(self, plain: asyncio.Transport) -> None:
+        secured = await self._encrypt(plain)
+        if secured is None:
+            self.connection_lost(None)
+            return
+        self.transport = None  # as it is where the library begins
+        super().begin(secured)
+        self._know_encryption(secured, plain)
+
+    async def _encrypt(self, plain: asyncio.Transport) -> asyncio.Transport | None:
+        """The transport of the encrypted line; None where the handshake failed, and the line is closed."""
+        try:
+            secured = await self.loop.start_tls(
+                plain, self, self._server.certificate.context(), server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS, ssl_shutdown_timeout=5.0,
+            )  # fmt: skip
+        except (OSError, ssl.SSLError):
+            secured = None
+        if secured is None:
+            plain.abort()
+        return secured
+
+    def _know_encryption(self, secured: asyncio.Transport, plain: asyncio.Transport) -> None:
+        """Tells the library, which asks these, and knows of no TLS that it did not begin itself."""
+        assert self.session is not None
+        self._tls_protocol = secured  # type: ignore[assignment]
+        self._original_transport = plain
+        self.session.ssl = {"cipher": secured.get_extra_info("cipher")}
+
+    @syntax("STARTTLS", when="tls_context")
+    async def smtp_STARTTLS(self, arg: str | None) -> None:  # noqa: N802
+        """As the library's, but for a second one, failed handshakes, and what was sent ahead."""
+        if arg:
+            await self.push("501 5.5.4 Syntax: STARTTLS")
+            return
+        if self._tls_protocol is not None:
+            await self.push("503 5.5.1 The line is encrypted already")
+            return
+        plain = cast("asyncio.Transport", self.transport)
+        await self.push("220 2.0.0 Ready to start TLS")
+        self._reader._buffer.clear()  # type: ignore[attr-defined]
+        secured = await self._encrypt(plain)
+        if secured is None:
+            self.connection_lost(None)
+            return
+        self._set_rset_state()  # type: ignore[no-untyped-call]
+        assert self.session is not None
+        peer, self.session = self.session.peer, self._create_session()
+        self.session.peer = peer
+        self.transport = secured
+        self._reader._transport = self._writer._transport = secured  # type: ignore[attr-defined]
+        self._know_encryption(secured, plain)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(error)
+
+    def cut(self) -> None:
+        if self.session is not None:
+            super().cut()
+        elif self.transport is not None:  # before the handshake is done nobody hears a goodbye
+            cast("asyncio.Transport", self.transport).abort()
+
+    def say_goodbye(self) -> None:
+        """The server stops: the client tries again later."""
+        if self.session is not None and not self.is_gone:
+            self._writer.write(b"421 4.3.2 Stopping, try again later\r\n")
+        self.cut()
+
+    # --- login ----------------------------------------------------------------------------------------
+
+    @syntax("AUTH <mechanism>")
+    async def smtp_AUTH(self, arg: str | None) -> None:  # noqa: N802
+        """As the library's, but for mechanisms in small letters."""
+        name, space, rest = (arg or "").partition(" ")
+        await super().smtp_AUTH(name.upper() + space + rest)
+
+    async def auth_PLAIN(self, _: object, args: list[str]) -> AuthResult:  # noqa: N802
+        """RFC 4616; who acts for somebody else is refused."""
+        said = await self._hear("", args)
+        parts = said.split(b"\0") if said is not None else []
+        if said is not None and len(parts) != 3:
+            await self.push("501 5.5.2 The login cannot be read")
+        if len(parts) != 3:
+            return AuthResult(success=False, handled=True)
+        if parts[0] not in (b"", parts[1]):
+            parts[2] = b""  # no password fits
+        return await self._log_in(parts[1], parts[2])
+
+    async def auth_LOGIN(self, _: object, args: list[str]) -> AuthResult:  # noqa: N802
+        user = await self._hear("Username:", args)
+        password = await self._hear("Password:", []) if user is not None else None
+        if user is None or password is None:
+            return AuthResult(success=False, handled=True)
+        return await self._log_in(user, password)
+
+    async def _hear(self, challenge: str, args: list[str]) -> bytes | None:
+        """What the client says, with the command or when asked; None where that was no use, and it knows."""
+        try:
+            if len(args) > 1:
+                return b64decode(args[1].encode(), validate=True)
+            said = await self.challenge_auth(challenge)
+        except ValueError:  # not Base64, or a line without end
+            await self.push("501 5.5.2 That is no Base64")
+            return None
+        return said if isinstance(said, bytes) else None
+
+    async def _log_in(self, user: bytes, password: bytes) -> AuthResult:
+        found = await self._server.check(
+            self._place, user.decode("utf-8", "replace"), password.decode("utf-8", "replace")
+        )
+        if isinstance(found, Mailbox):
+            self.mailbox = found
+            if self._deadline is not None:
+                self._deadline.cancel()
+            return AuthResult(success=True, message="235 2.7.0 Welcome")
+        self._bad_logins += 1
+        if self._bad_logins >= MOST_BAD_LOGINS:
+            self.hang_up()
+            found = "421 4.7.0 Too many bad logins"
+        return AuthResult(success=False, handled=False, message=found)
+
+    # --- mail -----------------------------------------------------------------------------------------
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        """The address as it stands: the library would drop a source route and unquote without a word."""
+        found = _PATH.fullmatch(arg.strip())
+        address, _, rest = (found[1], "", found[2] or "") if found else arg.strip().partition(" ")
+        return address.strip() or "<>", rest
+
+    @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
+    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
+        """As the library's, and with AUTH= (RFC 4954, 5), which nobody is trusted for."""
+        await super().smtp_MAIL(arg and _AUTH_PARAMETER.sub("", arg))
+
+    @syntax("VRFY <address>")
+    async def smtp_VRFY(self, _arg: str | None) -> None:  # noqa: N802
+        await self.push("502 5.5.1 Nobody is told who is here")
+
+    @syntax("DATA")
+    async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
+        """As the library's, but for its memory: the mail goes to disk while it comes in."""
+        if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
+            return
+        assert self.envelope is not None
+        if not self.envelope.rcpt_tos:
+            await self.push("503 5.5.1 Name a recipient first")
+            return
+        if arg:
+            await self.push("501 5.5.4 Syntax: DATA")
+            return
+        if self._server.is_busy:
+            await self.push("451 4.3.2 Busy, try again later")
+            return
+        await self.push("354 End data with <CR><LF>.<CR><LF>")
+        with self._server.working(self):
+            try:
+                await self.push(await self._receive())
+            except TooLongError:
+                await self.push("552 5.3.4 Too much mail data")
+                self.cut()
+            except TimeoutError:
+                await self.push("421 4.4.2 The mail took too long")
+                self.cut()
+        if self._server.is_closing:
+            self.say_goodbye()
+
+    async def _receive(self) -> str:
+        """Reads a mail to its end; the reply, once it is on disk."""
+        assert self.envelope is not None
+        incoming = self._server.incoming(self, self.envelope)
+        self._set_post_data_state()  # type: ignore[no-untyped-call]
+        try:
+            try:
+                async with asyncio.timeout(MAIL_SECONDS):
+                    async for piece in Pieces(self._reader):
+                        self._reset_timeout()
+                        await incoming.add(piece)
+            except BaseException:
+                await self._server.apart(incoming.discard())
+                raise
+            return await self._server.apart(self._server.store(self, incoming))
+        except SpoolFullError:
+            return NO_ROOM
+
+
+def sized(options: list[str]) -> int:
+    """The size that a client announces with MAIL, 0 where it does not."""
+    return next((int(one[5:]) for one in options if one.startswith("SIZE=") and one[5:].isdigit()), 0)

@@ -1,0 +1,192 @@
+"""The spool: mails that were taken and are not yet all with the provider, one file each in DATA_DIR/spool.
+
+The submission server puts them (tracker/sending/receiving.py), the relay reads and removes them. A file has
+its name only once it and its directory are on disk: a 250 follows it, and a crash leaves whole mails or none.
+The first line of a file is the envelope as JSON; everything after it is the mail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import errno
+import itertools
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from models.columns import from_micros, to_micros
+
+T = TypeVar("T")
+
+LEAST_FREE = 64 * 1024 * 1024  # bytes of disk that stay free
+THREADS = 8  # that many fsyncs at a time share one commit of the file system
+_UNREADY = ".part"
+_STALE = 3600.0  # seconds after which what is unready is what a crash left
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class SpoolFullError(Exception):
+    """There is no room for the mail; its sender tries again later."""
+
+
+class SpoolFaultError(Exception):
+    """The file is none that this spool wrote."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Whose mail it is and where it goes. `sender` is empty for the null sender (read receipts).
+
+    `network` and `device` say where it came from, as tracker/hits/facts.py does for hits.
+    """
+
+    account_id: int
+    mailbox_id: int
+    sender: str
+    recipients: tuple[str, ...]
+    arrived: dt.datetime
+    network: str | None = None
+    device: str | None = None
+
+
+class Spool:
+    """The mails that wait in `directory`. Names sort by arrival."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._numbers = itertools.count()
+        self._threads = ThreadPoolExecutor(THREADS, "spool")
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Takes away what a crash left behind; another process may be writing what is younger."""
+        for path in self.directory.glob(f"*{_UNREADY}"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _STALE:
+                    path.unlink()
+
+    def has_room(self, size: int = 0) -> bool:
+        """Whether a mail of that many bytes fits on the disk."""
+        return shutil.disk_usage(self.directory).free >= LEAST_FREE + size
+
+    async def put(self, envelope: Envelope, content: bytes) -> str:
+        """The mail's name, once it is on disk. Raises SpoolFullError, OSError."""
+        return await self.run(lambda: self.begin(envelope).finish(content))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Runs work on files off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def begin(self, envelope: Envelope) -> Unready:
+        """A mail that is still coming in. Blocks; so do its methods. Raises SpoolFullError, OSError."""
+        number = next(self._numbers) % 0x1000000
+        name = f"{to_micros(envelope.arrived):015x}-{number:06x}-{secrets.token_hex(4)}"
+        unready = Unready(self, name)
+        unready.write(_write_envelope(envelope))
+        return unready
+
+    def names(self) -> list[str]:
+        """What waits, oldest first."""
+        return sorted(path.name for path in self.directory.iterdir() if not path.name.startswith("."))
+
+    def read(self, name: str) -> tuple[Envelope, bytes]:
+        """A mail that waits. Raises FileNotFoundError, SpoolFaultError. Blocks."""
+        head, line_end, content = (self.directory / name).read_bytes().partition(b"\n")
+        if not line_end:
+            raise SpoolFaultError(name)
+        return _read_envelope(head, name), content
+
+    def remove(self, name: str) -> None:
+        """The mail need not be kept any more; one that is gone already is no fault."""
+        (self.directory / name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Ends the threads once what they hold is done."""
+        self._threads.shutdown()
+
+
+class Unready:
+    """A file that has no name yet: `finish` gives it one, `discard` leaves nothing of it."""
+
+    def __init__(self, spool: Spool, name: str) -> None:
+        self._final = spool.directory / name
+        self._path = spool.directory / f".{name}{_UNREADY}"
+        with _full_is_said():
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, piece: bytes) -> None:
+        """Appends; nothing is left behind where that fails."""
+        try:
+            with _full_is_said():
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+        except BaseException:
+            self.discard()
+            raise
+
+    def finish(self, piece: bytes = b"") -> str:
+        """Appends the last piece; the mail's name, once file and directory are on disk."""
+        self.write(piece)
+        try:
+            with _full_is_said():
+                os.fsync(self._file)
+                self._path.rename(self._final)
+        except BaseException:
+            self.discard()
+            raise
+        self._close()
+        directory = os.open(self._final.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        except BaseException:
+            self._final.unlink(missing_ok=True)  # it is not said to be there, so it must not be
+            raise
+        finally:
+            os.close(directory)
+        return self._final.name
+
+    def discard(self) -> None:
+        """As if it had never been; also after a failure, and more than once."""
+        self._close()
+        self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            file, self._file = self._file, -1
+            os.close(file)
+
+
+@contextmanager
+def _full_is_said() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise SpoolFullError from error
+        raise
+
+
+def _write_envelope(envelope: Envelope) -> bytes:
+    fields = {**asdict(envelope), "arrived": to_micros(envelope.arrived)}
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _read_envelope(line: bytes, name: str) -> Envelope:
+    try:
+        fields = json.loads(line)
+        fields["recipients"] = tuple(map(str, fields["recipients"]))
+        fields["arrived"] = from_micros(fields["arrived"])
+        return Envelope(**fields)
+    except (ValueError, TypeError, KeyError) as error:
+        raise SpoolFaultError(name) from error
