@@ -31,8 +31,9 @@ class OwnAddress(Model):
 class Captured(Model):
     """A mail that the capture server took: the same one, sent again, is known by its key.
 
-    state: bound (to the mail of its tokens) | watched (a mail without tokens) | held (from an address that
-    is not known as the account's) | reply | bounce | ignored.
+    state: noted (on disk, to be understood) | bound (to the mail of its tokens) | watched (a mail without
+    tokens) | held (from an address that is not known as the account's) | reply | bounce | delay (a server
+    tries again) | auto (an out-of-office and its like) | ignored.
     """
 
     id = fields.BigIntField(primary_key=True)

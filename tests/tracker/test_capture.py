@@ -246,14 +246,21 @@ async def test_the_public_address_takes_nothing_else(room: Court):
 
 
 @pytest.mark.parametrize(
-    "header", [{"Auto_Submitted": "auto-replied"}, {"List_Id": "<x.example>"}, {"Precedence": "bulk"}]
+    ("header", "sender", "state"),
+    [
+        ({"Auto_Submitted": "auto-replied"}, "ana@acme.com", "auto"),
+        ({"Precedence": "bulk"}, "ana@acme.com", "auto"),
+        ({"subject": "Automatische Antwort: Q3 proposal"}, "ana@acme.com", "auto"),
+        ({"List_Id": "<x.example>"}, "x@list.example", "ignored"),
+    ],
 )
-async def test_what_no_person_wrote_is_neither_a_copy_nor_a_reply(room: Court, header):
+async def test_what_no_person_wrote_is_neither_a_copy_nor_a_reply(room: Court, header, sender, state):
     mail = await room.mail()
     await arrive(room, written(room, await body_of(room, mail)))
-    raw = written(room, sender="ana@acme.com", number="9", In_Reply_To="<1@home.example>", **header)
-    assert await arrive(room, raw) == "ignored"
+    raw = written(room, sender=sender, number="9", In_Reply_To="<1@home.example>", **header)
+    assert await arrive(room, raw) == state
     assert (await Message.get()).replied_at is None
+    assert not await Alert.filter(event="reply").exists()
 
 
 async def test_a_header_that_stands_twice_is_refused(room: Court):

@@ -97,7 +97,7 @@ def test_only_this_instances_addresses_count_and_its_host_in_any_case():
         ("Precedence: auto_reply", "auto"),
         ("X-Autoreply: yes", "auto"),
         ("List-Id: <news.example>", "list"),
-        ("Precedence: bulk", "list"),
+        ("Precedence: bulk", "bulk"),
         ("Content-Type: multipart/report; report-type=disposition-notification; boundary=x", "auto"),
         ("\n".join(["Received: from a by b"] * 51), "loop"),
     ],

@@ -11,6 +11,7 @@ import asyncio
 import datetime as dt
 import hashlib
 import logging
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,6 @@ from tortoise.exceptions import IntegrityError
 from tortoise.expressions import F
 
 from models import Account, Captured, Destination, Message, OwnAddress, Recipient
-from models.columns import EPOCH
 from models.database import atomically
 from models.wake import OUTBOX
 from models.writer import WriterDownError
@@ -32,6 +32,9 @@ from tracker.mail.news import News
 from tracker.mail.parsing import Parsed
 from tracker.mail.tag_orders import keep_orders
 from tracker.mail.tags import Tag, parse_tag
+from tracker.replies.arriving import judge_answered, when_sent
+from tracker.replies.matching import RETURNED, Match, find_answered
+from tracker.replies.noting import Answer, store_answer
 from tracker.services import Services
 
 SENT_LONG_BEFORE = dt.timedelta(hours=1)
@@ -69,7 +72,7 @@ class _Copy:
             for address, name in found
             if address and not address.endswith(ours)
         }
-        self.sent = min(_instant(self.parsed.date) or self.arrived, self.arrived)
+        self.sent = when_sent(self.parsed, self.arrived)
 
     @property
     def subject(self) -> str:
@@ -103,7 +106,7 @@ async def take_copy(
             if last:
                 raise
     for mail in mails:
-        await _arm(services, mail, copy.sent)
+        await (judge_answered(services, mail) if state == "reply" else _arm(services, mail, copy.sent))
     services.wake.ring(OUTBOX)
     log.info("a captured mail is %s", state)
     return state
@@ -123,47 +126,85 @@ async def _arm(services: Services, mail: Message, sent: dt.datetime) -> None:
 
 async def release_held(services: Services, account: Account, address: str) -> int:
     """Takes the mails that were held because nobody knew `address` as the account's; how many."""
-    held = await Captured.filter(account_id=account.id, state="held", from_address=address).order_by("id")
-    for row in held:
+    rows = await Captured.filter(account_id=account.id, state="held", from_address=address).order_by("id")
+    taken = 0
+    for row in rows:
         facts = row.facts if isinstance(row.facts, dict) else {}
         parsed = Parsed.from_json(str(facts.get("mail", "{}")))
         box = CaptureBox(account.id, is_public=False, tag=str(facts.get("tag", "")))
-        await Captured.filter(id=row.id, state="held").delete()
-        await take_copy(services, box, parsed, row.key, row.at)
-    return len(held)
+        if await Captured.filter(id=row.id, state="held").delete():
+            await take_copy(services, box, parsed, row.key, row.at)
+            taken += 1
+    return taken
+
+
+async def ignore_held(account: Account, row_id: int) -> Captured | None:
+    """Lets a held mail go, with what was kept of it; None where the account holds none such."""
+    row = await Captured.get_or_none(id=row_id, account_id=account.id, state="held")
+    if row is None:
+        return None
+    gone = await Captured.filter(id=row.id, state="held").update(state="ignored", facts=None)
+    return row if gone else None
 
 
 async def _write(copy: _Copy) -> tuple[str, list[Message]]:
     """The whole of one copy, in one transaction: its state, and the mails to arm."""
     known = await Captured.get_or_none(account_id=copy.box.account_id, key=copy.key)
+    if known is not None and known.state == "noted":
+        # Another process may have it in hand: whoever takes the row goes on.
+        taken = await Captured.filter(id=known.id, state="noted").delete()
+        known = None if taken else await Captured.get(account_id=copy.box.account_id, key=copy.key)
     if known is not None:
         again = await Message.filter(id=known.message_id) if known.message_id else []
         return known.state, again if known.state == "bound" else []
     account = await Account.get(id=copy.box.account_id)
     places = await Destination.filter(account_id=account.id, off_at__isnull=True)
     news = News(copy.services.now(), account.id, places, copy.key)
-    state, mails = await _understand(copy, account, places, news)
-    held = {"mail": copy.parsed.to_json(), "tag": copy.box.tag} if state == "held" else None
-    await Captured.create(
-        account_id=account.id, key=copy.key, state=state, message=mails[0] if mails else None,
-        from_address=copy.sender, facts=held, at=copy.arrived,
-    )  # fmt: skip
+    match = await find_answered(account.id, copy.parsed, copy.sent)
+    if match is not None and await _is_answer(copy, match):
+        state, mails = await store_answer(_answer(copy), match, places, news), [match.message]
+    else:
+        state, mails = await _understand(copy, account, match, places, news)
+        held = {"mail": copy.parsed.to_json(), "tag": copy.box.tag} if state == "held" else None
+        row = await Captured.create(
+            account_id=account.id, key=copy.key, state=state, message=mails[0] if mails else None,
+            from_address=copy.sender, facts=held, at=copy.arrived,
+        )  # fmt: skip
+        if held:
+            news.offer("It's mine", f"capture take {row.id}")
+            news.offer("Ignore", f"capture ignore {row.id}")
     await news.post(mails[0] if mails else None)
-    return state, mails if state == "bound" else []
+    return state, mails if state in ("bound", "reply") else []
+
+
+def _answer(copy: _Copy) -> Answer:
+    return Answer(copy.box.account_id, copy.key, copy.parsed, copy.sent, copy.arrived)
+
+
+async def _is_answer(copy: _Copy, match: Match) -> bool:
+    """Whether the mail is from the other side: of a server, or of somebody who is not the account's owner."""
+    if copy.parsed.kind in RETURNED:
+        return not (
+            copy.box.is_public and match.guessed
+        )  # a guess is no proof at an address that gets around
+    if copy.sender is None or copy.parsed.kind == "loop":
+        return False
+    own = await own_addresses(copy.box.account_id)
+    went_to = Recipient.filter(message_id=match.message.id, address=copy.sender)
+    return copy.sender not in own if own else await went_to.exists()
 
 
 async def _understand(
-    copy: _Copy, account: Account, places: list[Destination], news: News
+    copy: _Copy, account: Account, match: Match | None, places: list[Destination], news: News
 ) -> tuple[str, list[Message]]:
     parsed = copy.parsed
-    answered = await _answered(copy)
-    if copy.box.is_public and answered is None:
+    if copy.box.is_public and (match is None or match.guessed):
+        if _tell_forwarding_code(copy, news):
+            return "ignored", []
         raise RefusedMailError("5.7.1 this address takes answers to tracked mail only")
-    if parsed.kind in ("auto", "list", "loop", "bounce"):
+    if parsed.kind != "mail":
         return "ignored", []
     own = await own_addresses(account.id)
-    if answered is not None and copy.sender is not None and copy.sender not in own and own:
-        return await _note_reply(copy, answered, places, news)
     found = await find_tokens(account.id, parsed.tokens)
     bound = [mail for mail in found if _can_be(mail, copy)][:1]
     if not bound and copy.sender is None:
@@ -182,11 +223,20 @@ async def _understand(
     return "bound" if bound else "watched", [mail]
 
 
-async def _answered(copy: _Copy) -> Message | None:
-    """The account's mail that this one refers to, by In-Reply-To or References."""
-    ids = list(copy.parsed.refers_to)
-    found = await Message.filter(account_id=copy.box.account_id, message_id_header__in=ids) if ids else []
-    return min(found, key=lambda one: ids.index(one.message_id_header or ""), default=None)
+_GMAIL_ASKS = "forwarding-noreply@google.com"
+_GMAIL_CODE = re.compile(r"\(?#(\d{6,12})\)?")
+
+
+def _tell_forwarding_code(copy: _Copy, news: News) -> bool:
+    """Gmail sends a code to whoever its owner wants to have mail forwarded to, and waits for it."""
+    found = _GMAIL_CODE.search(copy.subject)
+    if copy.sender != _GMAIL_ASKS or found is None:
+        return False
+    news.say(
+        f"Gmail asks whether mail may be forwarded to your public address. If you set that up just now, type "
+        f"this code in Gmail under Settings, Forwarding: {found[1]}"
+    )
+    return True
 
 
 def _can_be(mail: Message, copy: _Copy) -> bool:
@@ -196,24 +246,11 @@ def _can_be(mail: Message, copy: _Copy) -> bool:
     return mail.armed_at is None or mail.armed_at > copy.sent - SENT_LONG_BEFORE
 
 
-async def _note_reply(
-    copy: _Copy, mail: Message, places: list[Destination], news: News
-) -> tuple[str, list[Message]]:
-    """Somebody answered: the mail and, where they are one of its recipients, they."""
-    who = await Recipient.get_or_none(message_id=mail.id, address=copy.sender)
-    if who is not None:
-        await Recipient.filter(id=who.id, replied_at__isnull=True).update(replied_at=copy.sent)
-    await Message.filter(id=mail.id, replied_at__isnull=True).update(replied_at=copy.sent)
-    await post_cards(mail, places, copy.services.now())
-    news.ring_reply(who, str(copy.sender), copy.sent)
-    return "reply", [mail]
-
-
 def _hold(copy: _Copy, news: News) -> tuple[str, list[Message]]:
     name = shorten(copy.subject, 80) or "without a subject"
     news.say(
         f"I hold a mail ({name}) that came to your capture address from {copy.sender}, which I do not know "
-        f"as yours. If it is yours, type: capture mine {copy.sender}"
+        f"as yours. If it is, press It's mine, or type: capture mine {copy.sender}"
     )
     return "held", []
 
@@ -253,10 +290,3 @@ def _headers(copy: _Copy) -> dict[str, Any]:
         "sent_at": copy.sent,
         "from_address": copy.sender,
     }
-
-
-def _instant(seconds: float | None) -> dt.datetime | None:
-    """The Date as a moment; None for one outside of this century."""
-    if seconds is None or not 946_684_800 <= seconds <= 4_102_444_800:
-        return None
-    return EPOCH + dt.timedelta(seconds=seconds)

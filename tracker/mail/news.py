@@ -1,16 +1,17 @@
-"""What a captured mail gives to tell: one notice in each chat of the account, or the ring of a reply.
+"""What a mail that came in gives to tell: a notice in each chat of the account, rings of replies and bounces.
 
-Called by tracker/mail/capture.py inside its transaction. Words from outside stand in it as they came, on one
-line: each chat escapes them.
+Called by tracker/mail/capture.py, tracker/sending/copies.py and tracker/replies inside their transactions.
+Words from outside stand in it as they came, on one line: each chat escapes them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models import Alert, Destination, Message, Recipient
+from tracker.destinations import choose
 
 
 class News:
@@ -20,32 +21,43 @@ class News:
         self._now = now
         self._account_id = account_id
         self._places = places
-        self._key = f"mail:{key}"[:64]
+        self._key = f"mail:{key}"[:60]
         self._sentences: list[str] = []
-        self._reply: dict[str, Any] | None = None
+        self._rings: list[dict[str, Any]] = []
+        self._buttons: list[tuple[str, str]] = []
 
     def say(self, sentence: str) -> None:
         """One more sentence of the notice."""
         self._sentences.append(sentence)
 
-    def ring_reply(self, who: Recipient | None, address: str, at: dt.datetime) -> None:
-        """Somebody answered: one of the mail's recipients, or another address."""
-        facts = {"who": address, "client": None, "via": None, "label": None}
-        self._reply = {"event": "reply", "recipient": who, "at": at, "facts": facts}
+    def offer(self, text: str, action: str) -> None:
+        """A button under the notice; its action is a command line."""
+        self._buttons.append((text, action))
+
+    def ring(self, event: str, who: Recipient | None, at: dt.datetime, facts: Mapping[str, Any]) -> None:
+        """A reply or a bounce, of one of the mail's recipients or of somebody else (`facts["who"]`)."""
+        known = {"client": None, "via": None, "label": None, **facts}
+        self._rings.append({"event": event, "recipient": who, "at": at, "facts": known})
 
     async def post(self, message: Message | None) -> None:
         """Writes the rows, about `message` where it is about one."""
-        rows: list[dict[str, Any]] = [self._reply] if self._reply else []
+        rows = [
+            {"event_key": f"{self._key}:{place}" if place else self._key, **row}
+            for place, row in enumerate(self._rings)
+        ]
         if self._sentences:
-            rows.append({"event": "notice", "at": self._now, "facts": {"text": " ".join(self._sentences)}})
+            facts: dict[str, Any] = {"text": " ".join(self._sentences)}
+            if self._buttons:
+                facts["buttons"] = self._buttons
+            rows.append({"event_key": self._key, "event": "notice", "at": self._now, "facts": facts})
         await Alert.bulk_create(
             (
                 Alert(
                     account_id=self._account_id, destination_id=place.id, message=message,
-                    event_key=self._key, due_at=self._now, **row,
+                    due_at=self._now, **row,
                 )
-                for place in self._places
                 for row in rows
+                for place in choose(self._places, row["event"])
             ),
             ignore_conflicts=True,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from tracker.mail.parsing import ANSWER, SIZE, Parsed
 SECONDS = 4.0  # for one mail
 PROCESSES = 2
 _STARTING = 10.0  # more for the first mail of a process
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from tracker.mail.parsing import serve; serve()"
 
 
 class Parser:
@@ -54,7 +55,7 @@ class Parser:
 
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-I", str(Path(parsing.__file__)), env={},
+            sys.executable, "-I", "-c", _PROGRAM, str(Path(parsing.__file__).parents[2]), env={},
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """What a captured mail says: its headers and our tokens in it. Nothing of its body is ever kept.
 
-Pure, and of the standard library alone: tracker/mail/parser.py runs this very file as a process of its own,
-with limits on time and memory, since `email` takes seconds or fails on hostile mail. Cheap limits on the raw
-bytes come first. What cannot be parsed is a mail that was seen, and no more.
+Pure, and of the standard library alone: tracker/mail/parser.py runs it in processes of their own, with limits
+on time and memory, since `email` takes seconds or fails on hostile mail. Cheap limits on the raw bytes come
+first. What cannot be parsed is a mail that was seen, and no more.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import BinaryIO, TypeVar
 
+from tracker.replies.bounces import Returned, read_returned
+from tracker.replies.kinds import kind_of
+
 T = TypeVar("T")
 
 MOST_HEADERS = 64 * 1024  # bytes of the header block
@@ -28,7 +31,6 @@ MOST_PARTS = 200
 MOST_BOUNDARY = 70  # RFC 2046, 5.1.1
 MOST_ADDRESSES = 200
 MOST_TOKENS = 200
-MOST_HOPS = 50
 SINGLETONS = ("from", "date", "message-id", "subject")  # RFC 5322, 3.6
 
 
@@ -36,19 +38,20 @@ SINGLETONS = ("from", "date", "message-id", "subject")  # RFC 5322, 3.6
 class Parsed:
     """A mail's headers, cleaned of nothing yet. `fault` says why there is less than that.
 
-    kind: mail | auto (RFC 3834) | bounce (RFC 3464) | list | loop. `date` is in seconds since 1970 UTC.
-    `tokens` are (o or c, token). `doubled` names a header that may stand once and stands twice.
+    kind: mail | auto (RFC 3834) | bounce | delay (RFC 3464) | list | bulk | loop. `date` is in seconds since
+    1970 UTC. `tokens` are (o or c, token). `doubled` names a header that may stand once and stands twice.
     """
 
     subject: str = ""
     sender: str = ""
     to: tuple[tuple[str, str], ...] = ()  # name, address
     message_id: str = ""
-    refers_to: tuple[str, ...] = ()  # In-Reply-To and References, newest first
+    refers_to: tuple[str, ...] = ()  # In-Reply-To and References, newest first; of a bounce: what came back
     date: float | None = None
     kind: str = "mail"
     tokens: tuple[tuple[str, str], ...] = ()
-    failed: tuple[str, ...] = ()  # of a bounce: whom it did not reach
+    failed: tuple[str, ...] = ()  # of a bounce or delay: whom it did not reach
+    why: str = ""  # of a bounce or delay: the server's words
     doubled: str = ""
     fault: str = ""
 
@@ -128,22 +131,30 @@ def _read(
     public_url: str,
     doubled: str,
 ) -> Parsed:
-    kind = _kind_of(message)
     senders = _addresses(message, ("From",))
+    sender = senders[0][1] if len(senders) == 1 else ""
+    subject = _or(_text(message), "")
+    kind, returned = kind_of(message, sender), Returned("")
+    if kind == "bounce":
+        returned = read_returned(parts, subject)
+        kind = returned.kind
     to = _addresses(message, ("To", "Cc"))
     texts = (_decoded(part) for part in parts if part.get_content_maintype() == "text")
     return Parsed(
-        subject=_or(_text(message), ""),
-        sender=senders[0][1] if len(senders) == 1 else "",
+        subject=subject,
+        sender=sender,
         to=to[:MOST_ADDRESSES],
         message_id=next(iter(_ids(message, "Message-ID")), ""),
         refers_to=tuple(
-            dict.fromkeys([*_ids(message, "In-Reply-To"), *reversed(_ids(message, "References"))])
+            dict.fromkeys(
+                [*returned.ids, *_ids(message, "In-Reply-To"), *reversed(_ids(message, "References"))]
+            )
         ),
         date=_or(lambda: _date(message), None),
         kind=kind,
         tokens=_find_tokens(texts, public_url),
-        failed=_failed(parts) if kind == "bounce" else (),
+        failed=returned.failed,
+        why=returned.why,
         doubled=doubled,
     )
 
@@ -197,36 +208,6 @@ def _date(message: email.message.Message) -> float | None:
     return float(email.utils.mktime_tz(found))
 
 
-def _kind_of(message: email.message.Message) -> str:
-    """Bounce by RFC 3464, auto by RFC 3834 and its elders, list, loop; else mail."""
-    if len(message.get_all("Received", [])) > MOST_HOPS:
-        return "loop"
-    if message.get_content_type() == "multipart/report":
-        report = str(message.get_param("report-type", "") or "").lower()
-        return "bounce" if report == "delivery-status" else "auto"
-    submitted = str(message.get("Auto-Submitted", "no")).partition(";")[0].strip().lower()
-    precedence = str(message.get("Precedence", "")).strip().lower()
-    elders = ("X-Autoreply", "X-Autorespond", "X-Auto-Reply")
-    if submitted != "no" or precedence == "auto_reply" or any(name in message for name in elders):
-        return "auto"
-    if "List-Id" in message or precedence in ("list", "bulk", "junk"):
-        return "list"
-    return "mail"
-
-
-def _failed(parts: Sequence[email.message.Message]) -> tuple[str, ...]:
-    """Final-Recipient and Original-Recipient of a delivery status whose action is failed (RFC 3464, 2.3)."""
-    found: dict[str, None] = {}
-    for part in parts:
-        if str(part.get("Action", "")).strip().lower() != "failed":
-            continue
-        for name in ("Original-Recipient", "Final-Recipient"):
-            address = str(part.get(name, "")).rpartition(";")[2].strip()
-            if "@" in address:
-                found[address[:320]] = None
-    return tuple(found)[:MOST_ADDRESSES]
-
-
 def _decoded(part: email.message.Message) -> bytes:
     """The part's bytes without its transfer encoding; UTF-16 is read as if it were ASCII."""
     payload: object = _or(lambda: part.get_payload(decode=True), None)
@@ -261,7 +242,8 @@ def _serve(given: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-if __name__ == "__main__":
+def serve() -> None:
+    """What a parsing process does, within a limit on its memory."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
