@@ -13,6 +13,9 @@ from bot.commands.invitations import CLAIM, INVITE, START
 from bot.commands.listing import LIST
 from bot.commands.mutes import MUTE, UNMUTE
 from bot.commands.registry import Command
+from bot.commands.remind import REMIND
+from bot.commands.reminders import DONE, REMINDERS, SNOOZE
+from bot.commands.replied import REPLIED
 from bot.commands.settings import SETTINGS
 from bot.commands.taught import MACHINE_COMMAND, ME_COMMAND, TAUGHT
 from bot.commands.timeline import SHOW
@@ -29,6 +32,9 @@ COMMANDS: tuple[Command, ...] = (
     ME_COMMAND,
     MACHINE_COMMAND,
     TAUGHT,
+    REMIND,
+    REMINDERS,
+    DONE,
     MUTE,
     SETTINGS,
     SENT,
@@ -40,6 +46,8 @@ COMMANDS: tuple[Command, ...] = (
     HELP,
     CLAIM,
     START,
+    SNOOZE,
+    REPLIED,
     UNMUTE,
     CANCEL,
     SKIP,

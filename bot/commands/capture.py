@@ -38,8 +38,7 @@ async def _show(request: Request, title: str) -> Reply:
     known = [one_line(one, 64) for one in await own_addresses(request.account.id)]
     name, _, domain = secret.partition("@")
     lines = [
-        f"A tag: {name}+off@{domain} does not track; +noopen2d.noreply5d (or +3d, +mon9am) notes reminders, "
-        "which are kept and do not ring yet.",
+        f"A tag: {name}+off@{domain} does not track; +noopen2d.noreply5d (or +3d, +mon9am) reminds you.",
         "The other one is for Cc and forwarding rules: it only takes answers to tracked mail.",
         f"Your own addresses that I know: {listed(known, 5)}."
         if known

@@ -12,6 +12,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Track", ("track", "link", "sent", "capture", "forget")),
     ("Look", ("list", "show", "why", "stats", "export")),
     ("Teach", ("me", "machine", "taught")),
+    ("Come back", ("remind", "reminders", "done")),
     ("Ring", ("mute", "settings")),
     ("More", ("invite", "demo", "help")),
 )

@@ -29,10 +29,32 @@ def card(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None = None) ->
     return Reply(
         title=f"{quoted(message.subject)} ({message.code})",
         lines=tuple(lines),
-        buttons=((Button("Details", f"show {message.code}"), mute),),
+        buttons=_buttons(message, mute),
         kind=Kind.CARD,
         data={"message": message.code},
     )
+
+
+def _buttons(message: Message, mute: Button) -> tuple[tuple[Button, ...], ...]:
+    code = message.code
+    if not (message.total_opens or message.total_clicks):
+        return ((Button("Details", f"show {code}"), mute), (*_remind(code), *_replied(message)))
+    return (
+        (Button("Details", f"show {code}"), Button("Why?", f"why {code}"), mute),
+        (*_remind(code), Button("That was me", f"me {code}"), *_replied(message)),
+    )
+
+
+def _remind(code: str) -> tuple[Button, ...]:
+    return (Button("Remind me ▾", f"remind {code}"),)
+
+
+def _replied(message: Message) -> tuple[Button, ...]:
+    """For a reply that nobody here could see; what was told by hand can be taken back."""
+    if message.replied_at is None:
+        return (Button("Replied", f"replied {message.code}"),)
+    told = isinstance(message.details, dict) and message.details.get("replied_by_hand")
+    return (Button("Not replied", f"replied {message.code} off"),) if told else ()
 
 
 def fingerprint(reply: Reply) -> str:

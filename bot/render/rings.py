@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.chat import Button, Kind, Reply
+from bot.render.reminders import reminder_buttons, reminder_lines, reminder_sentence
 from bot.words import duration, nth_time, one_line, plural, quoted
 
 
@@ -18,7 +19,7 @@ from bot.words import duration, nth_time, one_line, plural, quoted
 class Ring:
     """One alert with what its text needs from other rows."""
 
-    event: str  # open | click | hot | revived | reply | bounce | notice
+    event: str  # open | click | hot | revived | reply | bounce | reminder | notice
     code: str | None = None  # of the mail; a notice may have none
     subject: str = ""
     recipient: str | None = None  # address; None where several share the pixel or link
@@ -48,9 +49,10 @@ def ring(one: Ring) -> Reply:
     """The audible message of one alert."""
     times = f" ({nth_time(one.ordinal)})" if one.ordinal and one.ordinal > 1 and _counts(one) else ""
     known = _known(one)
+    lines = reminder_lines(one.facts) if one.event == "reminder" else ((known,) if known else ())
     return Reply(
         title=sentence(one) + times,
-        lines=(known,) if known else (),
+        lines=lines,
         buttons=_buttons(one),
         kind=Kind.ALERT,
         data=one.data,
@@ -100,6 +102,8 @@ def sentence(one: Ring) -> str:
         return f"{who or 'Someone'} replied to {mail}"
     if one.event == "bounce":
         return f"{mail} did not reach {who or 'a recipient'}"
+    if one.event == "reminder":
+        return reminder_sentence(one.subject, who, one.facts)
     return _notice_text(one) or f"News about {mail}"
 
 
@@ -146,11 +150,17 @@ _OF_HITS = frozenset({"open", "click", "hot", "revived"})
 def _buttons(one: Ring) -> tuple[tuple[Button, ...], ...]:
     if one.code is None:
         return ()
+    if one.event == "reminder":
+        return reminder_buttons(one.code, one.facts)
     # Muting for an hour, or the person, is offered by the answer to Mute: a ring is short.
     details, mute = Button("Details", f"show {one.code}"), Button("Mute", f"mute {one.code}")
     if one.hit is None or one.event not in _OF_HITS:
         return ((details, mute),)
     return (
         (details, Button("Why?", f"why {one.code}"), mute),
-        (Button("That was me", f"me {one.hit}"), Button("Not a person", f"machine {one.hit}")),
+        (
+            Button("Remind me ▾", f"remind {one.code}"),
+            Button("That was me", f"me {one.hit}"),
+            Button("Not a person", f"machine {one.hit}"),
+        ),
     )

@@ -91,9 +91,9 @@ def test_a_ring_of_a_request_asks_who_it_was():
     rows = ring(Ring("click", **ANA, hit=uid)).buttons
     assert [[one.text for one in row] for row in rows] == [
         ["Details", "Why?", "Mute"],
-        ["That was me", "Not a person"],
+        ["Remind me ▾", "That was me", "Not a person"],
     ]
-    assert [one.action for one in rows[1]] == [f"me {uid}", f"machine {uid}"]
+    assert [one.action for one in rows[1]] == ["remind k7m2qx", f"me {uid}", f"machine {uid}"]
 
 
 def test_a_notice_without_a_mail_has_no_buttons():

@@ -89,7 +89,7 @@ async def fire(reminder: Reminder, now: dt.datetime) -> bool:
 
 def _look(one: Reminder, state: State, account: Account, now: dt.datetime) -> Look:
     zone, days = zone_of(account.timezone), workdays(account)
-    when, length = when_of(one), one.due_at - start_of(one)
+    when, length = when_of(one), _length(one)
     after: Due | None = None
     if when is None:  # of before its order was kept
         after = lambda moment: moment + length  # noqa: E731
@@ -99,13 +99,20 @@ def _look(one: Reminder, state: State, account: Account, now: dt.datetime) -> Lo
     return look(one.kind, state, now, after=after, waited=waited, since=one.created_at)
 
 
+def _length(one: Reminder) -> dt.timedelta:
+    """How long after its start it was due at first: what is waited for again and again."""
+    every = one.details.get("every") if isinstance(one.details, dict) else None
+    return dt.timedelta(seconds=every) if isinstance(every, (int, float)) else one.due_at - start_of(one)
+
+
 async def _wait(one: Reminder, found: Look) -> None:
-    details = {**(one.details if isinstance(one.details, dict) else {}), "waits": True}
+    kept = one.details if isinstance(one.details, dict) else {}
+    details = {**kept, "waits": True, "every": _length(one).total_seconds()}
     due = found.until
     assert due is not None
     others = Reminder.filter(message_id=one.message_id, kind=one.kind).exclude(id=one.id)
     while await others.filter(due_at=due).exists():
-        due += dt.timedelta(microseconds=1)
+        due -= dt.timedelta(microseconds=1)
     await Reminder.filter(id=one.id, **_OPEN).update(due_at=due, details=details)
 
 

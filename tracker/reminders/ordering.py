@@ -116,13 +116,13 @@ async def _doubt(row: Reminder, mail: Message) -> None:
 
 
 async def _free_moment(row: Reminder) -> dt.datetime:
-    """`due_at`, or the next microsecond that no other reminder of the same kind and mail has."""
+    """`due_at`, or the last microsecond before it that no other reminder of the same kind and mail has."""
     others = Reminder.filter(message_id=row.message_id, kind=row.kind)
     if row.id is not None:
         others = others.exclude(id=row.id)
     due = row.due_at
     while await others.filter(due_at=due).exists():
-        due += _MICROSECOND
+        due -= _MICROSECOND
     return due
 
 

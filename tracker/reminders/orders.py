@@ -15,7 +15,7 @@ from tracker.reminders.times import When, WhenError, parse_when
 
 KINDS = ("always", "noopen", "noreply", "open", "click")
 MOST_TEXT = 200
-_MOST_WORDS = 12  # of a condition with its time
+_MOST_WORDS = 16  # of a condition with its time
 
 
 @dataclass(frozen=True)
