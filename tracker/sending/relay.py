@@ -1,0 +1,314 @@
+"""The relay: brings what is in the spool to the providers, and tries again until each copy is done.
+
+Started by bot/process.py beside the submission server; one at a time works on a DATA_DIR. A mail is first
+made into rows, then waits in its mailbox's lane. The rows say when the next try is; the clock is the
+services' own, and a bell or a short poll only wakes the relay to look at it. A spool file goes once every
+copy of its mail is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from models import Mailbox, Outgoing
+from models.database import DATABASE_FAULTS, take_file_lock
+from models.writer import WriterDownError
+from tracker.keys import new_code
+from tracker.sending import outcomes
+from tracker.sending.copies import make_copies
+from tracker.sending.deliveries import Line, deliver
+from tracker.sending.editor import Editor
+from tracker.sending.mailboxes import RELAY_BELL
+from tracker.sending.notices import LATE_AFTER
+from tracker.sending.spool import Spool, SpoolFaultError
+from tracker.sending.upstream import LoginError, UpstreamError
+from tracker.services import Services
+
+MOST_CONNECTIONS = 20
+MOST_OF_ONE = 3  # connections of one mailbox
+MOST_PREPARED = 8  # mails that are being made into rows
+POLL_SECONDS = 2.0
+DRAIN_SECONDS = 10.0
+DOWN_FOR = dt.timedelta(seconds=10)  # that long a provider that was not reached is not asked again
+DATABASE_PAUSE = dt.timedelta(seconds=10)
+_FAULTS = (*DATABASE_FAULTS, WriterDownError)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Lane:
+    """The mails of one mailbox that wait for their turn; None: of mailboxes that are gone."""
+
+    mailbox_id: int | None
+    names: deque[str] = field(default_factory=deque)
+    senders: set[asyncio.Task[None]] = field(default_factory=set)
+    down: tuple[dt.datetime, UpstreamError] | None = None  # until when, and why
+    held: set[str] = field(default_factory=set)  # until the mailbox is connected anew
+
+
+class Relay:
+    """Sends what `spool` holds. `run` for ever; `hurry` for each mail that has just been taken."""
+
+    def __init__(self, services: Services, spool: Spool) -> None:
+        self._services = services
+        self._spool = spool
+        self._editor = Editor(services.settings.public_url)
+        self._owner = f"relay-{new_code(10)}"
+        self._bell = asyncio.Event()
+        self._due: dict[str, dt.datetime] = {}  # when to look at a mail that nobody works on
+        self._busy: set[str] = set()  # being prepared, or in a lane
+        self._broken: set[str] = set()  # files that are no mails
+        self._lanes: dict[int | None, _Lane] = {}
+        self._preparing: set[asyncio.Task[None]] = set()
+        self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
+
+    def hurry(self, name: str) -> None:
+        """The mail `name` is in the spool: it is tried at once. Call it in the event loop."""
+        if name not in self._busy:
+            self._due[name] = self._services.now()
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Works until it is cancelled; then what is on its way gets a moment to arrive."""
+        lock = await self._take_lock()
+        listener = asyncio.create_task(self._listen())
+        try:
+            while True:
+                self._bell.clear()
+                await self._look()
+                await self._release_held()
+                self._start_due()
+                await self._bell.wait()
+        finally:
+            listener.cancel()
+            await self._drain()
+            os.close(lock)
+
+    async def _take_lock(self) -> int:
+        """One relay for a DATA_DIR: a claim of any other is of one that is dead."""
+        path = self._services.settings.data_dir / "relay.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while (lock := take_file_lock(path)) is None:  # noqa: ASYNC110, of another process
+            await asyncio.sleep(POLL_SECONDS)
+        return lock
+
+    async def _listen(self) -> None:
+        while True:
+            await self._services.wake.wait(RELAY_BELL, POLL_SECONDS)
+            self._bell.set()
+
+    async def _look(self) -> None:
+        """Finds mails that nobody told of: those from before a start, or put by another process."""
+        names = await self._spool.run(self._spool.names)
+        held = {name for lane in self._lanes.values() for name in lane.held}
+        for name in names:
+            if not (name in self._due or name in self._busy or name in held or name in self._broken):
+                self._due[name] = self._services.now()
+        for name in self._due.keys() - set(names):
+            if name not in self._busy:
+                del self._due[name]
+
+    async def _release_held(self) -> None:
+        """Mails whose mailbox is connected anew are due now."""
+        ids = [lane.mailbox_id for lane in self._lanes.values() if lane.held and lane.mailbox_id is not None]
+        if not ids:
+            return
+        with contextlib.suppress(*_FAULTS):
+            held = set(
+                await Mailbox.filter(id__in=ids, failed_at__not_isnull=True).values_list("id", flat=True)
+            )
+            for mailbox_id in set(ids) - held:
+                lane = self._lanes[mailbox_id]
+                self._due |= dict.fromkeys(lane.held, self._services.now())
+                lane.held.clear()
+
+    def _start_due(self) -> None:
+        now = self._services.now()
+        ready = sorted(
+            name
+            for name, due in self._due.items()
+            if due <= now or due > now + 2 * outcomes.LONGEST_PAUSE  # the clock was put back
+        )
+        for name in ready[: MOST_PREPARED - len(self._preparing)]:
+            del self._due[name]
+            self._busy.add(name)
+            task = asyncio.create_task(self._prepare(name))
+            self._preparing.add(task)
+            task.add_done_callback(self._preparing.discard)
+            task.add_done_callback(lambda _: self._bell.set())
+
+    async def _prepare(self, name: str) -> None:
+        """Makes sure that the mail has its rows, and puts it into its mailbox's lane."""
+        in_lane = False
+        with self._keeping(name):
+            in_lane = await self._enter_lane(name)
+        if not in_lane:
+            self._busy.discard(name)
+
+    async def _enter_lane(self, name: str) -> bool:
+        rows = await Outgoing.filter(spool=name)
+        if not rows:
+            envelope, raw = await self._spool.run(lambda: self._spool.read(name))
+            await make_copies(self._services, name, envelope, await self._editor.examine(raw), raw)
+            rows = await Outgoing.filter(spool=name)
+        waiting = [row for row in rows if row.state == "waiting"]
+        if not waiting:
+            await self._spool.run(lambda: self._spool.remove(name))
+            return False
+        await self._recover(waiting)
+        mailbox_id = await self._mailbox_of(waiting[0])
+        lane = self._lanes.setdefault(mailbox_id, _Lane(mailbox_id))
+        lane.names.append(name)
+        self._man(lane)
+        return True
+
+    @contextlib.contextmanager
+    def _keeping(self, name: str) -> Iterator[None]:
+        """Work on one mail, which must not end the relay: what failed comes again."""
+        try:
+            yield
+        except FileNotFoundError:
+            pass
+        except SpoolFaultError:
+            log.error("the spool's file %s is no mail; it stays where it is", name)
+            self._broken.add(name)
+        except _FAULTS:
+            log.warning("the database does not answer, a mail waits in the spool")
+            self._due[name] = self._services.now() + DATABASE_PAUSE
+        except Exception:
+            log.exception("a mail waits in the spool: a fault of ours")
+            self._due[name] = self._services.now() + DATABASE_PAUSE
+
+    async def _recover(self, waiting: list[Outgoing]) -> None:
+        """Copies that were about to end when something stopped: the provider may have them."""
+        lost = [row for row in waiting if row.leased_by is not None]
+        if lost:
+            await outcomes.note_maybe_sent(self._services, lost, "stopped while it waited for the answer")
+            await Outgoing.filter(id__in=[row.id for row in lost], state="waiting").update(
+                next_at=self._services.now()
+            )
+
+    async def _mailbox_of(self, row: Outgoing) -> int | None:
+        """The mailbox that sends it; another one with this address where that one is gone."""
+        if row.mailbox_id is not None:
+            return row.mailbox_id
+        other = await Mailbox.get_or_none(account_id=row.account_id, address=row.sender.lower())
+        return None if other is None else other.id
+
+    def _man(self, lane: _Lane) -> None:
+        """One more connection for the lane, if it has work for it."""
+        most = 1 if lane.down else MOST_OF_ONE
+        if len(lane.senders) < min(most, len(lane.names)):
+            task = asyncio.create_task(self._send(lane))
+            lane.senders.add(task)
+            task.add_done_callback(lane.senders.discard)
+            task.add_done_callback(lambda _: self._bell.set())
+
+    async def _send(self, lane: _Lane) -> None:
+        """Works on the lane's mails with one connection, until there are none."""
+        async with self._connections:
+            line: Line | None = None
+            try:
+                while lane.names:
+                    line = await self._send_one(lane, line)
+            finally:
+                if line is not None:
+                    await line.close()
+
+    async def _send_one(self, lane: _Lane, line: Line | None) -> Line | None:
+        name = lane.names.popleft()
+        lane.held.discard(name)
+        with self._keeping(name):
+            line = await self._work_on(lane, line, name)
+        self._busy.discard(name)
+        return line
+
+    async def _work_on(self, lane: _Lane, line: Line | None, name: str) -> Line | None:
+        now = self._services.now()
+        rows = await Outgoing.filter(spool=name, state="waiting").order_by("id")
+        due = [row for row in rows if outcomes.is_due(row, now)]
+        mailbox = await Mailbox.get_or_none(id=lane.mailbox_id) if lane.mailbox_id is not None else None
+        if mailbox is None or mailbox.failed_at is not None:
+            await self._hold(lane, name, rows, mailbox)
+            return line
+        if due and not await self._put_off(lane, due):
+            line = line or Line(self._services, mailbox)
+            await line.use(mailbox)
+            await self._deliver(lane, line, name, due)
+        await self._settle(name)
+        return line
+
+    async def _put_off(self, lane: _Lane, due: list[Outgoing]) -> bool:
+        """Whether the provider was not reached a moment ago; then these wait as well."""
+        if lane.down is None or not lane.down[0] - DOWN_FOR <= self._services.now() < lane.down[0]:
+            return False
+        await outcomes.note_later(self._services, due, str(lane.down[1]))
+        return True
+
+    async def _deliver(self, lane: _Lane, line: Line, name: str, due: list[Outgoing]) -> None:
+        try:
+            _, raw = await self._spool.run(lambda: self._spool.read(name))
+        except FileNotFoundError:
+            for row in due:
+                await outcomes.note_lost(self._services, row)
+            return
+        try:
+            await deliver(line, self._editor, self._owner, due, raw)
+            lane.down = None
+        except LoginError:
+            pass  # it stands in the mailbox's row, which holds this mail and the next ones
+        except UpstreamError as error:
+            lane.down = (self._services.now() + DOWN_FOR, error)
+
+    async def _hold(self, lane: _Lane, name: str, rows: list[Outgoing], mailbox: Mailbox | None) -> None:
+        """The mailbox is refused or gone: its mails wait for the user, but not for ever."""
+        now = self._services.now()
+        over = [row for row in rows if now - row.accepted_at >= outcomes.GIVEN_UP_AFTER]
+        words = (mailbox and mailbox.failure) or "the mailbox is not connected"
+        for row in over:
+            await outcomes.note_given_up(self._services, row, words)
+        rest = [row for row in rows if row not in over]
+        if not rest:
+            self._due[name] = now
+            return
+        if mailbox is None:
+            await outcomes.tell_unconnected(self._services, rest[0])
+            self._due[name] = now + dt.timedelta(minutes=1)
+        else:
+            lane.held.add(name)
+            self._due[name] = now + outcomes.LONGEST_PAUSE
+
+    async def _settle(self, name: str) -> None:
+        """Removes the file of a mail that is done; else says when to look at it again, and what is late."""
+        now = self._services.now()
+        rows = await Outgoing.filter(spool=name, state="waiting")
+        if not rows:
+            await self._spool.run(lambda: self._spool.remove(name))
+            return
+        untold = [row for row in rows if row.told_late_at is None and row.attempts]
+        late = [row for row in untold if now - row.accepted_at >= LATE_AFTER]
+        if late:
+            await outcomes.tell_late(self._services, late)
+        times = [row.next_at for row in rows]
+        times += [row.accepted_at + LATE_AFTER for row in untold if row not in late]
+        self._due[name] = min(times)
+
+    async def _drain(self) -> None:
+        """Lets copies that are on their way arrive; what is cut off is known by its claim."""
+        for lane in self._lanes.values():
+            lane.names.clear()
+        tasks = [*self._preparing, *(task for lane in self._lanes.values() for task in lane.senders)]
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._editor.close()
