@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from models.sqlite_bulk import execute
 from models.sqlite_file import Checkpoints, connect, is_busy, is_down
 from models.sqlite_hits import HitInsert
 from models.writer import Done, RawHit, Statement, WriterDownError
@@ -212,7 +213,7 @@ class SqliteWriter:
         try:
             if job.hits:
                 self._inserts.insert(connection, job.hits)
-            changed = [connection.executemany(one.sql, one.rows).rowcount for one in job.statements]
+            changed = [execute(connection, one) for one in job.statements]
         except Exception as error:
             if is_down(error) or not connection.in_transaction:
                 raise

@@ -45,10 +45,15 @@ def agent_id(text: str) -> int:
 
 
 class Statement(NamedTuple):
-    """One SQL statement with `?` placeholders, run once for each row of arguments."""
+    """One SQL statement with `?` placeholders, run once for each row of arguments.
+
+    `bulk`: an INSERT, or an UPDATE with one WHERE whose rows change different rows of the table. Then an
+    engine may run them together (models/sqlite_bulk.py).
+    """
 
     sql: str
     rows: Sequence[Sequence[Any]]
+    bulk: bool = False
 
 
 class Writer(Protocol):

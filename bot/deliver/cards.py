@@ -1,4 +1,7 @@
-"""Cards of one destination: posted once, then edited in place, at most about once a second each.
+"""Cards of one destination: posted once, then edited in place, each at most about once a second.
+
+A card that changes all the time is edited less and less often, and a destination gets a few edits a second:
+no chat takes more, and under load drawing must not cost what recording needs. The last state is always drawn.
 
 A card counts as up to date only when, in the transaction that says so, what is shown equals what is known:
 news that come while the chat is being called leave it dirty.
@@ -25,21 +28,41 @@ from tracker.mail.traces import leave_late_trace
 from tracker.services import Services
 
 EDIT_EVERY = dt.timedelta(seconds=1)
+LONGEST_GAP = 8 * EDIT_EVERY  # between two edits of a card that does not come to rest
+EDITS_AT_ONCE = 25  # of one destination; then one each…
+EDIT_STEP = dt.timedelta(milliseconds=250)
+GATHER = dt.timedelta(milliseconds=250)  # what may be drawn soon is drawn in one turn
 BATCH = 50
 MOST_SURPRISES = 5  # faults of an unknown kind before a card is left until it changes
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    at: dt.datetime
+    gap: dt.timedelta  # to the next edit
+
+
 class Pace:
     """When each card was last drawn, in this process, so that many hits become one edit."""
 
     def __init__(self) -> None:
-        self._drawn: dict[int, dt.datetime] = {}
+        self._drawn: dict[int, _Drawn] = {}
+        self._edits: dict[int, dt.datetime] = {}  # destination → until when its edits are used up
         self._surprises: Counter[int] = Counter()
 
-    def note(self, card_id: int, now: dt.datetime) -> None:
-        self._drawn[card_id] = now
+    def note(self, card_id: int, target_id: int | None, now: dt.datetime) -> None:
+        """The card was drawn; as an edit at the destination `target_id`, or posted anew (None).
+
+        Drawn again as soon as it may be, it has to wait twice as long each time.
+        """
+        last, gap = self._drawn.get(card_id), EDIT_EVERY
+        if last is not None and now < last.at + 2 * last.gap:
+            gap = min(2 * last.gap, LONGEST_GAP)
+        self._drawn[card_id] = _Drawn(now, gap)
+        if target_id is not None:
+            self._edits[target_id] = max(self._edits.get(target_id, now), now) + EDIT_STEP
         self._surprises.pop(card_id, None)
 
     def is_hopeless(self, card_id: int) -> bool:
@@ -47,13 +70,20 @@ class Pace:
         self._surprises[card_id] += 1
         return self._surprises[card_id] > MOST_SURPRISES
 
-    def wait_until(self, card_id: int, now: dt.datetime) -> dt.datetime | None:
+    def wait_until(self, card_id: int, target_id: int, now: dt.datetime) -> dt.datetime | None:
         """When the card may be drawn again; None = now."""
-        drawn = self._drawn.get(card_id)
-        return drawn + EDIT_EVERY if drawn and drawn + EDIT_EVERY > now else None
+        moments = []
+        drawn, used = self._drawn.get(card_id), self._edits.get(target_id)
+        if drawn is not None:
+            moments.append(drawn.at + drawn.gap)
+        if used is not None:
+            moments.append(used - (EDITS_AT_ONCE - 1) * EDIT_STEP)
+        latest = max(moments, default=now)
+        return latest if latest > now else None
 
     def forget_old(self, now: dt.datetime) -> None:
-        self._drawn = {id_: at for id_, at in self._drawn.items() if at + EDIT_EVERY > now}
+        self._drawn = {id_: one for id_, one in self._drawn.items() if one.at + 2 * one.gap > now}
+        self._edits = {id_: until for id_, until in self._edits.items() if until > now}
 
 
 @dataclass
@@ -75,12 +105,14 @@ class Cards:
         for one in cards:
             if self.stopping.is_set():
                 return
-            wait = self.pace.wait_until(one.id, self.services.now())
+            now = self.services.now()
+            # A card that was never posted waits for no edits.
+            wait = self.pace.wait_until(one.id, self.target.id, now) if one.remote_id else None
             if wait is None:
                 await self._draw(one)
             elif self.later is None or wait < self.later:
-                self.later = wait
-        if len(cards) == BATCH and self.drawn:
+                self.later = max(wait, now + GATHER) if self.drawn else wait
+        if len(cards) == BATCH and self.drawn and self.later is None:
             self.later = self.services.now()  # there may be more
 
     async def post(self, card_id: int) -> str | None:
@@ -106,7 +138,7 @@ class Cards:
         if seen != one.shown:
             remote_id = await self._show(one.id, remote_id, reply)
             self.drawn += 1
-            self.pace.note(one.id, now)
+            self.pace.note(one.id, self.target.id if one.remote_id else None, now)
         posted_at = one.posted_at or (now if remote_id else None)
         await insist(lambda: self._confirm(one, remote_id, seen, posted_at), self.stopping)
         return remote_id

@@ -28,6 +28,12 @@ log = logging.getLogger(__name__)
 
 # Hits of one sitting: few enough that nobody waits long for the writer or the loop, enough to be fast.
 LIMIT = 150
+# A sitting costs as much for one hit as for a dozen: where so many came, the next one waits for more.
+GATHER_FROM = 8
+GATHER_SECONDS = 0.03
+QUEUED = 100  # hits that wait for their commit: more, and judging stands back…
+MOST_YIELD = 0.25  # …for so many seconds each time, in steps of
+YIELD_SECONDS = 0.005
 POLL_SECONDS = 2.0
 TRIES = 4
 MOST_BACK_OFF = 30.0
@@ -49,8 +55,9 @@ class Judge:
             while True:
                 try:
                     await self._shares.keep()
-                    while await self.judge_once():
+                    while judged := await self.judge_once():
                         await self._shares.keep()
+                        await self._rest(judged)
                     pause = 0.0
                 except WriterDownError as error:
                     pause = min(MOST_BACK_OFF, max(0.25, 2 * pause))
@@ -64,6 +71,15 @@ class Judge:
                     await self._services.wake.wait(HITS, min(POLL_SECONDS, self._shares.beat))
         finally:
             await self._shares.leave()
+
+    async def _rest(self, judged: int) -> None:
+        """Lets hits gather where many come, and those go first that wait for their answer."""
+        if GATHER_FROM <= judged < LIMIT:
+            await asyncio.sleep(GATHER_SECONDS)
+        until = time.monotonic() + MOST_YIELD
+        writer = self._services.writer
+        while writer.queued > QUEUED and time.monotonic() < until:  # noqa: ASYNC110, each hit is an event
+            await asyncio.sleep(YIELD_SECONDS)
 
     async def judge_once(self, limit: int = LIMIT) -> int:
         """Judges up to `limit` hits, oldest first; how many. 0: nothing is left for this judge."""

@@ -33,11 +33,13 @@ _COLUMNS = (
     "h.id, h.message_id, h.uid, h.at, h.kind, h.link_id, h.recipient_id, h.agent_id, h.network, "
     "h.network_label, h.verdict, h.reason, h.folded_into"
 )
-# By the mail and the moment, the index that hits have on both engines.
-_VIEWS = (
-    "h.message_id = w.message_id AND h.link_id = w.link_id AND h.agent_id = w.agent_id "
-    "AND h.network = w.network AND h.at BETWEEN w.since AND w.until "
-    "AND (h.ordinal IS NOT NULL OR h.reason IN ('told-me', 'told-machine'))"
+# What counts has an index by the view, because a mail may be opened thousands of times a minute; what was
+# told is looked for among all hits of its mail, and only where the account told anything of it.
+_SAME = "h.link_id = w.link_id AND h.agent_id = w.agent_id AND h.network = w.network"
+_NEAR = "h.at BETWEEN w.since AND w.until"
+_VIEWS = f"{_SAME} AND {_NEAR} AND h.ordinal IS NOT NULL"
+_TOLD_VIEWS = (
+    f"h.message_id = w.message_id AND {_SAME} AND {_NEAR} AND h.reason IN ('told-me', 'told-machine')"
 )
 _CLICKS = (
     "h.message_id = w.message_id AND h.at BETWEEN w.since AND w.until AND h.kind = 'click' "
@@ -58,11 +60,13 @@ async def recall(services: Services, cases: Sequence[Case]) -> dict[int, list[Pa
     """By mail: the judged hits that a Timeline must know before it is fed with `cases`."""
     found: dict[str, Past] = {}
     views, windows = _views(cases), _clicks(cases)
+    told = _views((case for case in cases if case.mail.taught), told=True)
     clicks = [(mail.id, *span) for mail, *span in windows if mail.tally.clicks.total <= MANY_CLICKS]
     wanted = []
-    if views:
+    for condition, ones in ((_VIEWS, views), (_TOLD_VIEWS, told)):
         names = {"message_id": "bigint", "link_id": "bigint", "agent_id": "bigint", "network": "text"}
-        wanted.append((_VIEWS, names, views))
+        if ones:
+            wanted.append((condition, names, ones))
     if clicks:
         wanted.append((_CLICKS, {"message_id": "bigint"}, clicks))
     for condition, names, rows in wanted:
@@ -89,8 +93,11 @@ def _past(row: tuple[Any, ...]) -> Past:
     return Past(number, message_id, entry)
 
 
-def _views(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
-    """The views of new hits that may repeat a stored one: (mail, link, agent, network, since, until)."""
+def _views(cases: Iterable[Case], *, told: bool = False) -> list[tuple[Any, ...]]:
+    """The views of new hits that may repeat a stored one: (mail, link, agent, network, since, until).
+
+    One that counts, or with `told` one of which the account said what it was.
+    """
     spans: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for case in cases:
         entry = case.entry
@@ -98,7 +105,7 @@ def _views(cases: Iterable[Case]) -> list[tuple[Any, ...]]:
         if not entry.verdict.counts or entry.network is None:
             continue
         counted = last is not None and case.token.counted > 0 and entry.at <= last + VIEWS_REACH
-        if counted or case.mail.taught:  # what was told counts no more, and is still repeated
+        if counted or told:  # what was told counts no more, and is still repeated
             spans[case.mail.id, entry.link_id, entry.agent_id, entry.network].append(entry.at)
     return [(*view, min(ats) - VIEWS_REACH, max(ats) + VIEWS_REACH) for view, ats in spans.items()]
 

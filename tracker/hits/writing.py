@@ -60,7 +60,14 @@ _CONFIRM_ANEW = (
     f"WHERE {_OF_RECIPIENT} AND kind = 'open' AND (verdict IN ('privacy', 'unknown') "
     "OR confirmed_by IS NOT NULL) AND (confirmed_by IS NULL OR confirmed_by NOT LIKE 'reply:%')"
 )
-_DIRTY = "UPDATE card SET dirty_at = ? WHERE message_id = ?"
+# A reply of the recipient confirms like a click; of these the first one that was noted.
+_CONFIRM_BY_REPLY = (
+    "UPDATE hit SET confirmed_by = (SELECT 'reply:' || CAST(MIN(c.id) AS TEXT) FROM captured c "  # noqa: S608
+    "WHERE c.recipient_id = ? AND c.state = 'reply') "
+    f"WHERE {_OF_RECIPIENT} AND kind = 'open' AND verdict IN ('privacy', 'unknown') "
+    "AND confirmed_by IS NULL AND at <= (SELECT replied_at FROM recipient WHERE id = ?)"
+)
+_DIRTY = "UPDATE card SET dirty_at = ? WHERE message_id = ? AND dirty_at IS NULL"
 _CARD = (
     "INSERT INTO card (message_id, destination_id, dirty_at, created_at) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (message_id, destination_id) DO NOTHING"
@@ -76,6 +83,10 @@ _ALERT = (
 _WITHDRAW = "UPDATE alert SET state = 'withdrawn' WHERE event_key = ? AND COALESCE(state, '') = 'waiting'"
 _STILL_RIGHT = "UPDATE alert SET fix_text = NULL WHERE event_key = ? AND state IN ('sent', 'folded')"
 _CORRECT = "UPDATE alert SET fix_text = ? WHERE event_key = ? AND state IN ('sent', 'folded')"
+# Each of their rows changes rows of its own.
+_BULK = frozenset(
+    {_MAIL, _PERSON, _LINK, _VERDICT, _AGAIN, _OVERTURN, _ORDINAL, _ALERT_ORDINAL, _DIRTY, _CARD, _ALERT}
+)
 
 Rows = list[Sequence[Any]]
 
@@ -143,16 +154,20 @@ def confirm(sitting: Sitting) -> list[Statement]:
         if case.counts and entry.kind == "click" and person.tally.opens.total > person.tally.opens.count:
             simple.append((entry.uid, person.id, person.id, entry.at))
         elif entry.kind == "open" and entry.verdict in (Verdict.PRIVACY, Verdict.UNKNOWN):
-            last = person.tally.clicks.last
-            if last is not None and last >= entry.at:
+            last, replied = person.tally.clicks.last, person.facts.replied_at
+            if (last is not None and last >= entry.at) or (replied is not None and replied >= entry.at):
                 anew.add(person.id)
     persons = sorted(number for number in anew if number is not None)
     return _statements((_CONFIRM, simple)) + confirm_anew(persons)
 
 
 def confirm_anew(persons: Iterable[int]) -> list[Statement]:
-    """Works out for all opens of these recipients which click confirms them."""
-    return _statements((_CONFIRM_ANEW, [(number, number) for number in persons]))
+    """Works out for all opens of these recipients which click, or else which reply, confirms them."""
+    numbers = list(persons)
+    return _statements(
+        (_CONFIRM_ANEW, [(number, number) for number in numbers]),
+        (_CONFIRM_BY_REPLY, [(number,) * 4 for number in numbers]),
+    )
 
 
 def touch_cards(mails: Iterable[int], now: int) -> list[Statement]:
@@ -194,4 +209,4 @@ def renumber_alerts(cases: Iterable[Case]) -> list[Statement]:
 
 
 def _statements(*parts: tuple[str, Rows]) -> list[Statement]:
-    return [Statement(sql, rows) for sql, rows in parts if rows]
+    return [Statement(sql, rows, sql in _BULK) for sql, rows in parts if rows]
