@@ -56,7 +56,7 @@ class Parts:
     """What a role consists of."""
 
     web: bool = False  # pixel, redirect, pages, the chats' webhooks
-    smtp: bool = False  # the capture server
+    smtp: bool = False  # the capture server, the submission server, the way to the providers
     worker: bool = False  # judge, deliver, the chats' own connections, periodic work
     console: bool = False  # a chat in the terminal while no chat token is set
 
@@ -64,7 +64,7 @@ class Parts:
     def said(self) -> str:
         names = {
             "web": "pixels, links and pages",
-            "smtp": "mail that comes in by BCC",
+            "smtp": "mail that comes in by BCC or is sent through",
             "worker": "judging, chats and periodic work",
         }
         return ", ".join(text for name, text in names.items() if getattr(self, name))
@@ -189,6 +189,7 @@ async def _start_chats_and_web(
         await stack.enter_async_context(_listening(app, settings))
     if parts.smtp:
         await stack.enter_async_context(_taking_mail(services, alone=not parts.web))
+        await stack.enter_async_context(_sending_mail(services, stopping))
     if parts.worker:
         await attach_terminal(services, attached=console is not None)
         # Stopped in reverse: the courier finishes its calls while the chats still take them.
@@ -245,10 +246,12 @@ async def _taking_mail(services: Services, *, alone: bool) -> AsyncIterator[None
     """The capture server, unless its port is empty; a process that is nothing else must have one."""
     from tracker.mail.smtp import capture_mail  # the web role never needs it
 
-    host, port = services.settings.listen_host, services.settings.capture_port
-    if port is None and alone:
+    settings = services.settings
+    host, port = settings.listen_host, settings.capture_port
+    if alone and (port, settings.submission_port, settings.submissions_port) == (None, None, None):
         raise StartRefusedError(
-            "CAPTURE_PORT: is empty, and the smtp role has nothing to listen on; put 2525"
+            "CAPTURE_PORT: is empty as SUBMISSION_PORT and SUBMISSIONS_PORT are, and the smtp role has "
+            "nothing to listen on; put 2525"
         )
     async with AsyncExitStack() as stack:
         if port is not None:
@@ -259,6 +262,36 @@ async def _taking_mail(services: Services, *, alone: bool) -> AsyncIterator[None
             except OSError as error:
                 raise StartRefusedError(_why_deaf(host, port, error, "CAPTURE_PORT")) from error
             log.info("taking mail on %s:%s", host, port)
+        yield
+
+
+@asynccontextmanager
+async def _sending_mail(services: Services, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """The submission server and, also without it, the relay for what waits in the spool."""
+    from tracker.sending.relay import Relay
+    from tracker.sending.spool import Spool
+    from tracker.sending.submission import ListenError, submit_mail
+    from tracker.sending.tls import CertificateError
+
+    settings = services.settings
+    ports = settings.submission_port, settings.submissions_port
+    async with AsyncExitStack() as stack:
+        spool = Spool(settings.data_dir / "spool")
+        stack.callback(spool.close)
+        relay = Relay(services, spool)
+        await stack.enter_async_context(_in_background(relay.run(), stopping))
+        try:
+            await stack.enter_async_context(
+                submit_mail(services, spool, relay.hurry, settings.listen_host, *ports)
+            )
+        except CertificateError as error:
+            raise StartRefusedError(str(error)) from None
+        except (socket.gaierror, UnicodeError):
+            raise StartRefusedError(_no_address(settings.listen_host)) from None
+        except ListenError as error:
+            raise StartRefusedError(
+                _why_deaf(settings.listen_host, error.port, error, error.setting)
+            ) from error
         yield
 
 

@@ -8,6 +8,7 @@ failed yet is always heard, however many others try the name.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -39,12 +40,12 @@ class Brakes:
     def ask(self, place: str, name: str, now: float) -> Pace:
         """How fast this login may go. It counts as a failure from here on, unless it is put off."""
         by_place, by_name = self._places.count(place, now), self._names.count(name, now)
-        failures = by_place if by_place >= 1 else 0.0
+        failures = by_place
         if not self._is_known(place, name, now):
-            if by_place >= MOST:
-                return Pace(refused=_wait(by_place))
-            if by_name >= MOST and by_place >= 1:
-                return Pace(refused=_wait(by_place))
+            if by_place > MOST - 1:
+                return Pace(refused=_seconds(by_place - (MOST - 1)))
+            if by_name > MOST - 1 and by_place > 0:
+                return Pace(refused=_seconds(by_place))
             failures = max(by_place, by_name)
         self._places.add(place, now)
         self._names.add(name, now)
@@ -94,10 +95,11 @@ class _Failures:
 
 
 def _delay(failures: float) -> float:
-    """Half a second after the first failures, twice as long after each more."""
-    return 0.0 if failures < FREE else float(min(0.5 * 2 ** (int(failures) - FREE), LONGEST))
+    """Nothing for the first failures, then half a second, and twice as long after each more."""
+    over = math.ceil(failures) - FREE
+    return 0.0 if over < 0 else float(min(0.5 * 2**over, LONGEST))
 
 
-def _wait(failures: float) -> int:
-    """Until there is a try left, in whole seconds."""
-    return max(1, int((failures - MOST + 1) * FADES))
+def _seconds(failures: float) -> int:
+    """Until so many failures are forgotten, in whole seconds."""
+    return max(1, math.ceil(failures * FADES))

@@ -173,5 +173,5 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "no PEM").replace("_", " ").lower()
+        return (error.reason or "no PEM").replace("_", " ").lower().replace("pem", "PEM")
     return (error.strerror or "unreadable") if isinstance(error, OSError) else "no PEM"
