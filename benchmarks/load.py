@@ -52,19 +52,35 @@ class Load:
     def connect(self) -> socket.socket:
         one = socket.socket()
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        one.connect(("127.0.0.1", self.port))
+        # Not waited for: one that a busy server has no room for takes a second, and all others with it.
         one.setblocking(False)
+        one.connect_ex(("127.0.0.1", self.port))
         return one
 
-    def send(self, one: socket.socket, due: float) -> None:
+    def send(self, one: socket.socket, due: float) -> bool:
+        """Whether the request went out; a connection that is still being made is asked again."""
         self.open[one.fileno()] = (one, due)
-        one.send(self.requests[self.sent % len(self.requests)])
+        try:
+            one.send(self.requests[self.sent % len(self.requests)])
+        except (BlockingIOError, BrokenPipeError):
+            return False
         self.sent += 1
+        return True
 
     def begin(self, due: float) -> None:
         one = self.connect()
-        self.epoll.register(one.fileno(), select.EPOLLIN)
-        self.send(one, due)
+        sent = self.send(one, due)
+        self.epoll.register(one.fileno(), select.EPOLLIN if sent else select.EPOLLOUT)
+
+    def connected(self, number: int) -> None:
+        """A connection that took its time is there, or was refused."""
+        one, due = self.open[number]
+        try:
+            if self.send(one, due):
+                self.epoll.modify(number, select.EPOLLIN)
+        except OSError:
+            self.failed += 1
+            self.end(number, one)
 
     def end(self, number: int, one: socket.socket) -> None:
         del self.open[number]
@@ -99,7 +115,10 @@ class Load:
         until = start + seconds
         now = start
         while now < until and self.open:
-            for number, _ in self.epoll.poll(0.5):
+            for number, event in self.epoll.poll(0.5):
+                if event & select.EPOLLOUT:
+                    self.connected(number)
+                    continue
                 one = self.answered(number, time.perf_counter())
                 if one is None:
                     continue
@@ -121,7 +140,10 @@ class Load:
                 self.begin(due)
                 due += 1 / rate
             wait = max(0.0, due - time.perf_counter()) if due < until else 0.05
-            for number, _ in self.epoll.poll(wait):
+            for number, event in self.epoll.poll(wait):
+                if event & select.EPOLLOUT:
+                    self.connected(number)
+                    continue
                 one = self.answered(number, time.perf_counter())
                 if one is not None:
                     self.end(number, one)
