@@ -18,6 +18,7 @@ from tracker.hits.classify import classify
 from tracker.hits.counting import COLUMNS, Tally
 from tracker.hits.evidence import HitFacts, Judgement, MailFacts, OwnDevices
 from tracker.hits.history import Entry
+from tracker.hits.own_proxy import NO_OWN, NO_PROXIES, SENDERS, OwnProxies, proxy_of
 from tracker.hits.taught import NOTHING, Lesson, Lessons, is_shared
 from tracker.services import Services
 
@@ -129,11 +130,12 @@ _TOKEN = ("l.label", "l.hits", "l.counted")
 _MAIL = (
     "m.revision", "m.account_id", "m.origin", "m.subject", "m.mode", "m.created_at", "m.arms_at",
     "m.armed_at", "m.handed_over_at", "m.ring_opens", "m.ring_clicks", "a.ring_opens", "a.ring_clicks",
+    "m.replied_at", "m.from_address",
     *(f"m.{name}" for name in COLUMNS),
 )  # fmt: skip
 # A person is found by address: rows made before the person was known have no person_id.
 _PERSON = (
-    "r.address", "r.loaded_at", "r.handed_over_at", "p.ring_opens", "p.ring_clicks",
+    "r.address", "r.loaded_at", "r.handed_over_at", "r.replied_at", "p.ring_opens", "p.ring_clicks",
     *(f"r.{name}" for name in COLUMNS),
 )  # fmt: skip
 _KNOWN_PERSON = "LEFT JOIN person p ON p.account_id = m.account_id AND p.address = r.address"
@@ -151,6 +153,7 @@ _TO_TOKEN = _TO_STORED + len(_STORED)
 _TO_MAIL = _TO_TOKEN + len(_TOKEN)
 _TO_PERSON = _TO_MAIL + len(_MAIL)
 _ACCOUNT = _TO_MAIL + 1
+_REPLIED = _MAIL.index("m.replied_at")
 _LINK, _MESSAGE, _AGENT = 4, 5, 9
 
 # The same in parts, for all hits of some mails.
@@ -207,8 +210,10 @@ class Reader:
                 f"{sql} WHERE {among(mail)}{order}", (listed(message_ids),)
             )
 
-        for number, *facts in await fetch(_MAILS, "m.id"):
-            parts[number] = Docket(mails={number: _mail(number, tuple(facts))})
+        mails = [(number, tuple(facts)) for number, *facts in await fetch(_MAILS, "m.id")]
+        proxies = await self._own_proxies({facts[1] for _, facts in mails if facts[_REPLIED] is not None})
+        for number, mail_facts in mails:
+            parts[number] = Docket(mails={number: _mail(number, mail_facts, proxies)})
         for number, message_id, *facts in await fetch(_PERSONS, "r.message_id"):
             part = parts[message_id]
             part.persons[number] = _person(number, part.mails[message_id], tuple(facts))
@@ -237,8 +242,10 @@ class Reader:
         await self._learn_agents({row[_AGENT] for row in rows} - {None})
         accounts = {row[_ACCOUNT] for row in rows}
         own, lessons = await self._own_devices(accounts), await self._lessons(accounts)
+        answered = {row[_ACCOUNT] for row in rows if row[_TO_MAIL + _REPLIED] is not None}
+        proxies = await self._own_proxies(answered)
         for row in rows:
-            docket.cases.append(self._case(docket, row, own, lessons))
+            docket.cases.append(self._case(docket, row, own, lessons, proxies))
         return docket
 
     async def _learn_agents(self, ids: set[int]) -> None:
@@ -273,8 +280,25 @@ class Reader:
             found.setdefault(account, []).append(Lesson(*lesson))
         return {account: Lessons.of(lessons) for account, lessons in found.items()}
 
+    async def _own_proxies(self, accounts: set[int]) -> Mapping[int, OwnProxies]:
+        """By account: through which image proxies it reads its own mail. Asked for answered mail only."""
+        found: dict[int, OwnProxies] = {}
+        if accounts:
+            sql = SENDERS.format(accounts=among("o.account_id"))
+            for account, address, provider in await self._services.writer.fetch(
+                sql, (listed(sorted(accounts)),)
+            ):
+                own = found.setdefault(account, OwnProxies())
+                own.of_address[address] = proxy_of(address, provider)
+        return found
+
     def _case(
-        self, docket: Docket, row: Row, own: Mapping[int, OwnDevices], lessons: Mapping[int, Lessons]
+        self,
+        docket: Docket,
+        row: Row,
+        own: Mapping[int, OwnDevices],
+        lessons: Mapping[int, Lessons],
+        proxies: Mapping[int, OwnProxies] = NO_PROXIES,
     ) -> Case:
         (
             number, uid, at, kind, link_id, message_id, recipient_id, method, purpose,
@@ -282,7 +306,7 @@ class Reader:
         ) = row[:_TO_STORED]  # fmt: skip
         mail = docket.mails.get(message_id)
         if mail is None:
-            mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON])
+            mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON], proxies)
             mail.taught = mail.account_id in lessons
         person = docket.persons.get(recipient_id)
         if person is None and recipient_id is not None and len(row) > _TO_TOKEN:
@@ -304,16 +328,20 @@ class Reader:
         return Case(number, mail, person, token, facts, entry, judgement, stored)
 
 
-def _mail(number: int, row: Row) -> Mail:
+def _mail(number: int, row: Row, proxies: Mapping[int, OwnProxies]) -> Mail:
     revision, account_id, origin, subject, mode, created_at, arms_at, armed_at, handed_over_at = row[:9]
+    replied_at, sender = row[13:15]
+    own_proxy = None
+    if replied_at is not None:
+        own_proxy = proxies.get(account_id, NO_OWN).of(sender)
     return Mail(
         id=number,
         revision=revision,
         account_id=account_id,
         origin=origin,
         subject=subject,
-        facts=MailFacts(origin, mode, created_at, arms_at, armed_at, handed_over_at),
-        tally=Tally.of_row(row[13:]),
+        facts=MailFacts(origin, mode, created_at, arms_at, armed_at, handed_over_at, replied_at, own_proxy),
+        tally=Tally.of_row(row[15:]),
         rings=row[9:11],
         account_rings=row[11:13],
         sent=armed_at or handed_over_at or arms_at,
@@ -321,8 +349,8 @@ def _mail(number: int, row: Row) -> Mail:
 
 
 def _person(number: int, mail: Mail, row: Row) -> Person:
-    address, loaded_at, handed_over_at = row[:3]
+    address, loaded_at, handed_over_at, replied_at = row[:4]
     facts = mail.facts
-    if handed_over_at is not None:
-        facts = replace(facts, handed_over_at=handed_over_at)
-    return Person(number, mail, address, Tally.of_row(row[5:]), loaded_at, row[3:5], facts)
+    if handed_over_at is not None or facts.replied_at != replied_at:
+        facts = replace(facts, handed_over_at=handed_over_at or facts.handed_over_at, replied_at=replied_at)
+    return Person(number, mail, address, Tally.of_row(row[6:]), loaded_at, row[4:6], facts)

@@ -45,6 +45,8 @@ class MailFacts:
     arms_at: int
     armed_at: int | None = None
     handed_over_at: int | None = None  # the provider's 250 for this recipient's copy
+    replied_at: int | None = None  # of the recipient, or of the mail where the token is shared
+    own_proxy: str | None = None  # the image proxy of the sender's own provider; of answered mail only
 
 
 # Device hash → when it was last known to be the sender's. Empty in a trial: there the rule is off.

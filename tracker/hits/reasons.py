@@ -23,6 +23,8 @@ SENTENCES: dict[str, str] = {
     "own-device": "It came from a device and address known as your own: that was you.",
     "image-proxy": "{client} fetched it through its image proxy when the mail was viewed; place and device "
     "are hidden. If you looked at the mail in {client} yourself, it looks just the same.",
+    "after-reply": "It came through {client} after the reply. Your own mail is there too: maybe you, reading "
+    "the reply.",
     "proxy-click": "An image proxy fetched the link; people do not click through one.",
     "apple-privacy": "Apple Mail loads every picture by itself to protect privacy: it can't tell whether "
     "anybody looked.",

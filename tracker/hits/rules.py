@@ -14,7 +14,7 @@ from tracker.hits.evidence import DAY, MINUTE, SECOND, HitFacts, Judgement, Mail
 from tracker.hits.networks import HOSTING, MAIL_FILTER, SECURITY, kind_of, owner_of
 from tracker.hits.verdicts import Verdict
 
-RULES_VERSION = "2026.3"
+RULES_VERSION = "2026.4"
 
 SKEW = 2 * SECOND  # clocks of the mail's sender and of this machine may differ by that much
 OWN_DEVICE = DAY
@@ -98,6 +98,18 @@ def own_device(hit: HitFacts, _mail: MailFacts, own: OwnDevices) -> Judgement | 
 
 # Many people's mail comes through these: an address and agent in common say nothing.
 SHARED = frozenset({AgentKind.PROXY, AgentKind.BARE, AgentKind.GMAIL_PREFETCH})
+
+
+def after_reply(hit: HitFacts, mail: MailFacts, _own: OwnDevices) -> Judgement | None:
+    """A reply quotes the mail: whoever reads it in Gmail makes Gmail fetch the pixel, the sender too.
+
+    PRODUCT: an open after the recipient's reply through the proxy of the sender's own provider.
+    """
+    if mail.replied_at is None or hit.at <= mail.replied_at or hit.kind != "open":
+        return None
+    if hit.agent.kind is not AgentKind.PROXY or hit.agent.name != mail.own_proxy:
+        return None
+    return Judgement(Verdict.UNKNOWN, "after-reply", hit.agent.name)
 
 
 def image_proxy(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
@@ -224,6 +236,7 @@ RULES: tuple[Rule, ...] = (
     announced_prefetch,
     before_sending,
     own_device,
+    after_reply,
     image_proxy,
     apple_privacy,
     gmail_prefetch,
