@@ -135,7 +135,7 @@ class _Server(SMTP):
         self._provider.logins.append(user)
         if self._provider.login_answer:
             return AuthResult(success=False, handled=False, message=self._provider.login_answer)
-        good = self._provider.users.get(user) == password
+        good = not self._provider.users or self._provider.users.get(user) == password
         return AuthResult(success=good, handled=False, auth_data=user)
 
 

@@ -283,7 +283,7 @@ async def _log_in(client: SMTP, server: Server, credentials: Credentials) -> Non
         if credentials.auth == "xoauth2":
             await client.auth_xoauth2(credentials.username, credentials.secret)
         else:
-            await client.login(credentials.username, credentials.secret)
+            await _give_password(client, credentials)
     except aiosmtplib.SMTPAuthenticationError as error:
         if 400 <= error.code < 500 and error.code != _NEEDS_TRANSITION:
             raise LaterError(said(error.code, error.message)) from None
@@ -294,6 +294,22 @@ async def _log_in(client: SMTP, server: Server, credentials: Credentials) -> Non
         raise LoginError(_clean(str(error))) from None
 
 
+async def _give_password(client: SMTP, credentials: Credentials) -> None:
+    """By the first of the ways that the server knows: a wrong password is given once, lest it locks."""
+    offered = {one.lower() for one in client.server_auth_methods}
+    ways = [one for one in ("plain", "login", "cram-md5") if one in offered]
+    for way in ways:
+        give = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}[way]
+        try:
+            await give(credentials.username, credentials.secret)
+            return
+        except aiosmtplib.SMTPAuthenticationError as error:
+            if error.code not in _UNKNOWN_WAY or way == ways[-1]:
+                raise
+    raise LoginError("the server offers no way to log in with a password")
+
+
+_UNKNOWN_WAY = (500, 501, 502, 503, 504)
 _NEEDS_TRANSITION = 432  # RFC 4954, 6: the account must be logged in to in another way first
 _LOGIN_NEEDED = (530, 535)  # RFC 4954, 6
 
