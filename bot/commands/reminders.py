@@ -149,7 +149,7 @@ REMINDERS = Command(
     handler=answer_reminders,
     details=(
         "To put one off: snooze #12 1d, snooze k7m2qx monday 9am. To end it: done #12.",
-        "replied k7m2qx: it was answered, and nothing waits for a reply any more; replied k7m2qx off undoes it.",
+        "replied k7m2qx: it was answered, nothing waits for a reply any more; replied k7m2qx off undoes it.",
     ),
     examples=("reminders",),
 )

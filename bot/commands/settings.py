@@ -12,13 +12,14 @@ import zoneinfo
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from bot.access import find_destination, private_place, ring_at
-from bot.chat import Button, Place, Reply
+from bot.chat import Button, Reply
+from bot.commands import settings_peace as peace
 from bot.commands.arguments import MODES, POLICIES, own_mail, read_choice
 from bot.commands.mutes import ensure_person
 from bot.commands.registry import Command, CommandError, Request
+from bot.commands.settings_here import change_here, tell_purpose
 from bot.commands.taught import answer_taught
-from bot.words import moment, one_line, quoted, zone_of
+from bot.words import moment, one_line, plural, quoted, zone_of
 from models import Account, Card, Destination, Link, Message, Person
 from models.database import atomically
 from models.wake import OUTBOX
@@ -59,6 +60,7 @@ async def _show(request: Request) -> Reply:
         f"mode: {account.mode} – I record {MODES.get(account.mode, '')}",
         f"timezone: {account.timezone or 'UTC (not set)'}, where it is {now.astimezone(zone):%H:%M}",
     ]
+    lines += peace.tell_peace(account)
     if account.muted_until and account.muted_until > now:
         lines.append(f"muted until {moment(account.muted_until, now, zone)}")
     lines += [f"{domain}: {mode}" for domain, mode in list(_domains(account).items())[:20]]
@@ -74,7 +76,8 @@ async def _show(request: Request) -> Reply:
 async def _describe(destination: Destination) -> str:
     where = f"{destination.platform}, {one_line(destination.title, 40) or 'our private chat'}"
     if destination.off_at is None:
-        return f"rings here: {where}"
+        only = f" – {tell_purpose(destination.purpose)}" if destination.purpose else ""
+        return f"rings here: {where}{only}"
     why = f" ({one_line(destination.off_reason, 60)})" if destination.off_reason else ""
     return f"off: {where}{why}; settings here on switches it on there"
 
@@ -96,9 +99,10 @@ async def _change_clicks(request: Request, value: str) -> Reply:
 
 async def _change_timezone(request: Request, value: str) -> Reply:
     name = _find_zone(value)
-    await Account.filter(id=request.account.id).update(timezone=name)
+    moved = await peace.change_timezone(request, name)
     time = request.services.now().astimezone(zone_of(name))
-    return Reply(title=f"Your time zone is {name}; it is {time:%H:%M} there.", private=False)
+    lines = (f"{plural(moved, 'reminder')} moved along.",) if moved else ()
+    return Reply(title=f"Your time zone is {name}; it is {time:%H:%M} there.", lines=lines, private=False)
 
 
 def _find_zone(value: str) -> str:
@@ -171,32 +175,6 @@ async def _change_domain(request: Request, value: str, mode: str) -> Reply:
     )
 
 
-async def _change_here(request: Request, value: str) -> Reply:
-    """`settings here on|off`: whether this chat is a destination of the account."""
-    word = read_choice(value, {"on": "", "off": ""}, "settings here on")
-    incoming, now = request.incoming, request.services.now()
-    place: Place = private_place(incoming) if incoming.place.private else incoming.place
-    if not place.private and not place.title:
-        place = replace(place, title="a group")
-    if word == "on":
-        await ring_at(request.account, place, now)
-        request.services.wake.ring(OUTBOX)
-        return Reply(title=_on_text(place), private=False)
-    here = await find_destination(request.account, place)
-    if here is None or here.off_at is not None:
-        return Reply(title="It does not ring here anyway.", private=False)
-    await Destination.filter(id=here.id).update(off_at=now, off_reason="switched off by you")
-    others = await Destination.filter(account_id=request.account.id, off_at__isnull=True).count()
-    warning = () if others else ("Now nothing rings anywhere. To change that: settings here on",)
-    return Reply(title="I ring here no longer.", lines=warning, private=False)
-
-
-def _on_text(place: Place) -> str:
-    if place.private:
-        return "I ring here."
-    return "I ring here from now on, and everybody here sees who opens your mails. To stop: settings here off"
-
-
 async def _change_mail(request: Request, message: Message, rest: str) -> Reply:
     name, _, value = rest.partition(" ")
     name, code = name.lower(), message.code
@@ -267,8 +245,9 @@ _CHANGES: dict[str, _Change] = {
     "mode": _change_mode,
     "off": _switch_off,
     "on": _switch_on,
-    "here": _change_here,
+    "here": change_here,
     "devices": _show_devices,
+    **peace.CHANGES,
 }
 
 SETTINGS = Command(
@@ -278,10 +257,14 @@ SETTINGS = Command(
     handler=answer_settings,
     details=(
         "settings opens all|important|first|none, and settings clicks …: what I ring for.",
-        "settings timezone Europe/Madrid: for times, and for mute morning.",
+        "settings timezone Europe/Madrid: for times, reminders, quiet hours and mute morning.",
+        "settings quiet 20:00-8:00 (or … mon-fri), settings quiet weekends, settings quiet off.",
+        "settings remind noreply 3 working days: for every new mail. settings workdays mon-fri.",
+        "settings morning 8:30, settings weekly monday 9am: a summary, or off.",
         "settings mode full|clicks|off: what new mails record.",
         "settings off acme.com, settings on acme.com: nothing is recorded of mails to that domain, or again.",
-        "settings here on|off: whether it rings in the chat where you type it.",
+        "settings here on|off: whether it rings in the chat where you type it; or what for: opens, replies, "
+        "reminders, digests, all.",
         "settings devices: what you said was you, or no person (as taught).",
         "settings CODE opens first, settings ana@acme.com opens none: for one mail or person.",
         "settings CODE mode clicks|off: what a mail goes on recording.",
