@@ -17,7 +17,7 @@ from models import Captured, Message
 from tests.conftest import Clock
 from tests.processes.mailbell import free_port
 from tests.tracker.judging import Court, court
-from tracker.mail import smtp
+from tracker.mail import intake, smtp
 from tracker.mail.addresses import capture_addresses
 from tracker.mail.data import HOPELESS
 from tracker.mail.smtp import CaptureServer, capture_mail
@@ -257,7 +257,7 @@ async def test_a_fault_of_ours_is_a_451_without_a_word_of_it(post: Post, monkeyp
     async def broken(*_: object) -> str:
         raise RuntimeError("a secret of ours")
 
-    monkeypatch.setattr(smtp, "take_copy", broken)
+    monkeypatch.setattr(intake, "take_copy", broken)
     with pytest.raises(smtplib.SMTPDataError) as refused:
         await post.send(MAIL % 1)
     assert (refused.value.smtp_code, refused.value.smtp_error) == (451, b"4.3.0 Try again later")

@@ -6,6 +6,7 @@ part before `+` is the whole secret; what stands after it is a tag (tracker/mail
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,6 +19,12 @@ from tracker.settings import Settings
 
 _SECRET_LENGTH = 14  # 31^14: nobody finds one by trying
 _LONGEST = 320
+
+
+# Whose local part it was a moment ago: a client names it again with each of its mails.
+_REMEMBERED_SECONDS = 1.0
+_MOST_REMEMBERED = 1_000
+_remembered: dict[str, tuple[float, int, bool]] = {}
 
 
 @dataclass(frozen=True)
@@ -38,15 +45,36 @@ def capture_domain(settings: Settings) -> str | None:
 
 async def find_box(settings: Settings, address: str) -> CaptureBox | None:
     """Whose capture address this is; None for an unknown one. Run it where nobody cancels it."""
+    name, tag = _split(settings, address)
+    if name is None:
+        return None
+    for is_public in (False, True):
+        found = Account.filter(capture_public=name) if is_public else Account.filter(capture_secret=name)
+        account = await found.first()
+        if account is not None:
+            if len(_remembered) >= _MOST_REMEMBERED:
+                _remembered.clear()
+            _remembered[name] = time.monotonic(), account.id, is_public
+            return CaptureBox(account.id, is_public, tag)
+    return None
+
+
+def find_recent_box(settings: Settings, address: str) -> CaptureBox | None:
+    """Whose capture address this is, where `find_box` knew it within the last second; no look-up."""
+    name, tag = _split(settings, address)
+    at, account_id, is_public = _remembered.get(name or "", (-1e9, 0, False))
+    if time.monotonic() - at > _REMEMBERED_SECONDS:
+        return None
+    return CaptureBox(account_id, is_public, tag)
+
+
+def _split(settings: Settings, address: str) -> tuple[str | None, str]:
+    """The local part before the tag, and the tag; no local part where it can be none of ours."""
     local, _, domain = address.lower().rpartition("@")
     name, _, tag = local.partition("+")
     if domain.rstrip(".") != capture_domain(settings) or not name.isalnum() or len(address) > _LONGEST:
-        return None
-    account = await Account.get_or_none(capture_secret=name)
-    if account is not None:
-        return CaptureBox(account.id, is_public=False, tag=tag)
-    account = await Account.get_or_none(capture_public=name)
-    return None if account is None else CaptureBox(account.id, is_public=True, tag=tag)
+        return None, ""
+    return name, tag
 
 
 async def capture_addresses(services: Services, account: Account) -> tuple[str, str] | None:
@@ -69,6 +97,7 @@ async def renew_addresses(account: Account, *, only_missing: bool = False) -> No
             await Account.filter(id=account.id, **missing).update(**{column: new_code(_SECRET_LENGTH)})
 
     await atomically(write)
+    _remembered.clear()
     await account.refresh_from_db(fields=["capture_secret", "capture_public"])
 
 

@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager
 
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
-from tracker.mail.addresses import CaptureBox, capture_domain, find_box
-from tracker.mail.capture import RefusedMailError, key_of, take_copy
+from tracker.mail.addresses import CaptureBox, capture_domain, find_box, find_recent_box
+from tracker.mail.capture import RefusedMailError, key_of
 from tracker.mail.data import MOST, TooLongError, normalise, read_content
+from tracker.mail.intake import Intake
 from tracker.mail.parser import Parser
-from tracker.mail.server import Connection, MailServer
+from tracker.mail.server import DRAIN_SECONDS, Connection, MailServer
 from tracker.services import Services
 
 MOST_CONNECTIONS = 1_000
@@ -48,6 +49,7 @@ class CaptureServer(MailServer):
     def __init__(self, services: Services) -> None:
         super().__init__(services, capture_domain(services.settings) or "localhost")
         self.reading = 0
+        self.intake = Intake(services)
         self._parser = Parser(services.settings.public_url)
         self._turn = asyncio.Semaphore(MOST_AT_WORK)
 
@@ -70,7 +72,8 @@ class CaptureServer(MailServer):
         assert isinstance(server, _Connection)
         if len(envelope.rcpt_tos) >= MOST_RECIPIENTS:
             return "452 4.5.3 Too many recipients"
-        box = await self.apart(find_box(self.services.settings, address))
+        settings = self.services.settings
+        box = find_recent_box(settings, address) or await self.apart(find_box(settings, address))
         if box is None:
             server.unknown += 1
             if server.unknown >= MOST_UNKNOWN:
@@ -93,7 +96,7 @@ class CaptureServer(MailServer):
             refused = []
             for box in boxes:
                 try:
-                    await take_copy(self.services, box, parsed, key, arrived)
+                    await self.intake.take(box, parsed, key, arrived)
                 except RefusedMailError as refusal:
                     refused.append(str(refusal))
             return f"550 {refused[0]}" if len(refused) == len(boxes) else "250 2.0.0 Taken"
@@ -165,8 +168,12 @@ async def capture_mail(services: Services, host: str, port: int) -> AsyncIterato
     server = CaptureServer(services)
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(server.connection, host, port, backlog=256)
+    understanding = asyncio.create_task(server.intake.run())
     try:
         yield server
     finally:
         listener.close()
         await server.close()
+        server.intake.stop()
+        await asyncio.wait([understanding], timeout=DRAIN_SECONDS)
+        understanding.cancel()
