@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.commands.arming import SENT
 from bot.commands.capture import CAPTURE
+from bot.commands.connect import CONNECT
 from bot.commands.demo import DEMO
 from bot.commands.erasure import FORGET
 from bot.commands.exports import EXPORT
@@ -16,6 +17,7 @@ from bot.commands.registry import Command
 from bot.commands.remind import REMIND
 from bot.commands.reminders import DONE, REMINDERS, SNOOZE
 from bot.commands.replied import REPLIED
+from bot.commands.replies import NOTREPLY
 from bot.commands.settings import SETTINGS
 from bot.commands.taught import MACHINE_COMMAND, ME_COMMAND, TAUGHT
 from bot.commands.timeline import SHOW
@@ -39,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
     SETTINGS,
     SENT,
     CAPTURE,
+    CONNECT,
     FORGET,
     EXPORT,
     INVITE,
@@ -51,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     UNMUTE,
     CANCEL,
     SKIP,
+    NOTREPLY,
 )
 
 _BY_VERB = {command.verb: command for command in COMMANDS}
