@@ -62,6 +62,8 @@ async def find_mail(request: Request, words: str) -> Message:
 
 def _standing(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:
     """Since when it counts, or why not yet."""
+    if message.origin == "send" and message.handed_over_at is None:
+        return "Not with your provider yet; it counts from the moment it is taken."
     since = message.armed_at or (message.arms_at if message.arms_at <= now else None)
     if since is not None:
         muted = _muted(message, now, zone)
@@ -144,7 +146,7 @@ def _buttons(message: Message, now: dt.datetime) -> tuple[tuple[Button, ...], ..
     silent = message.muted or (message.muted_until is not None and message.muted_until > now)
     first = [Button("Ring again", f"unmute {code}") if silent else Button("Mute", f"mute {code}")]
     first.insert(0, Button("Why?", f"why {code}"))
-    if message.armed_at is None and message.arms_at > now:
+    if message.armed_at is None and message.arms_at > now and message.origin != "send":
         first.insert(0, Button("Sent", f"sent {code}"))
     return ((*first, Button("Refresh", f"show {code}"), Button("Forget", f"forget {code}")),)
 

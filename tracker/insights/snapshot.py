@@ -18,6 +18,8 @@ class Snapshot:
     @property
     def shares_pixel(self) -> bool:
         """Whether several people share one pixel: an open is then by "someone of 3"."""
+        if self.message.origin == "send":
+            return False  # each copy has its own, or none
         return len(self.recipients) != 1 and all(link.recipient_id is None for link in self.links)
 
 

@@ -26,6 +26,7 @@ from tracker.mail.tags import Tag, parse_tag
 from tracker.sending import notices
 from tracker.sending.copy_rows import SpooledMail, add_outgoing, find_people, store_mail
 from tracker.sending.editing import Examined
+from tracker.sending.outcomes import mark
 from tracker.sending.spool import Envelope
 from tracker.services import Services
 
@@ -122,6 +123,8 @@ async def _write(
         news.say(notices.untracked(message.subject, mail.untracked))
     await keep_orders(tag, account, message, mail.sent, envelope.arrived, news)
     await news.post(message)
+    for row in doubled:
+        await mark(row.recipient_id, maybe_twice=True)
     await notices.post([notices.maybe_twice(row, message) for row in doubled], now)
 
 

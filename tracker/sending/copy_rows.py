@@ -146,7 +146,7 @@ async def _add_recipients(mail: SpooledMail, message: Message) -> dict[str, int]
             name=one.name,
             position=len(before) + place,
             opted_out_at=mail.now if one.opted_out else None,
-            details={"mode": one.mode} if one.mode != message.mode else None,
+            details={"mode": one.mode} if mail.untracked is None and one.mode != message.mode else None,
         )
         for place, one in enumerate(wanted.values())
     )

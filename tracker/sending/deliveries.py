@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models import Link, Mailbox, Message, Outgoing, Recipient
+from models import Link, Mailbox, Message, Outgoing
 from models.database import DATABASE_FAULTS, atomically
 from models.wake import OUTBOX
 from models.writer import WriterDownError
@@ -198,8 +198,8 @@ async def _tell_fault(services: Services, rows: Sequence[Outgoing], copies: Sequ
 
     async def write() -> None:
         message = await Message.get_or_none(id=row.message_id) if row.message_id else None
-        people = [one.recipient_id for one in plain if one.recipient_id is not None]
-        await Recipient.filter(id__in=people).update(details={"mode": "off"})
+        for one in plain:
+            await outcomes.mark(one.recipient_id, mode="off")
         text = notices.untracked(message.subject if message else "", FAULT)
         told = notices.Notice(row.account_id, f"fault:{row.spool}", text, row.message_id)
         await notices.post([told], services.now())

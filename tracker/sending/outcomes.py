@@ -105,6 +105,7 @@ async def note_maybe_sent(services: Services, rows: Sequence[Outgoing], words: s
                 leased_until=None, next_at=now + pause(attempts),
             ):  # fmt: skip
                 told.append(notices.maybe_twice(row, await _message(row)))
+                await mark(row.recipient_id, maybe_twice=True)
         await notices.post(told, now)
 
     await atomically(write)
@@ -182,8 +183,9 @@ async def _fail(row: Outgoing, words: str, now: dt.datetime, told: Notice) -> No
     )  # fmt: skip
     if not ended:
         return
-    if row.recipient_id is not None and not row.maybe_sent:
-        await Recipient.filter(id=row.recipient_id, handed_over_at=None).update(bounced_at=now)
+    unsent = Recipient.filter(id=row.recipient_id, handed_over_at=None)
+    if not row.maybe_sent and await unsent.update(bounced_at=now):
+        await mark(row.recipient_id, bounce=words)
     await notices.post([told], now)
 
 
@@ -230,6 +232,14 @@ async def tell_late(services: Services, rows: Sequence[Outgoing]) -> None:
 
     await atomically(write)
     services.wake.ring(OUTBOX)
+
+
+async def mark(recipient_id: int | None, **known: object) -> None:
+    """Adds to what is known of a recipient, for the card. Within the caller's transaction."""
+    person = await Recipient.filter(id=recipient_id).select_for_update().first()
+    if person is not None:
+        before = person.details if isinstance(person.details, dict) else {}
+        await Recipient.filter(id=person.id).update(details={**before, **known})
 
 
 async def _message(row: Outgoing) -> Message | None:
