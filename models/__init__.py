@@ -7,6 +7,7 @@ from models.alerts import Alert, Card
 from models.captured import Captured, OwnAddress, Reminder
 from models.chats import Dialogue, InboundEvent
 from models.hits import Agent, Hit, OwnDevice, Taught
+from models.insights import Habit, HourSum, MailSum, PersonSum, Stale
 from models.mail import Link, Message, Recipient
 from models.mailboxes import Audit, Mailbox, Outgoing
 from models.people import AccessCode, Account, Destination, Identity, InstanceState, OptOut, Person
@@ -21,11 +22,14 @@ __all__ = [
     "Card",
     "Destination",
     "Dialogue",
+    "Habit",
     "Hit",
+    "HourSum",
     "Identity",
     "InboundEvent",
     "InstanceState",
     "Link",
+    "MailSum",
     "Mailbox",
     "Message",
     "OptOut",
@@ -33,7 +37,9 @@ __all__ = [
     "OwnAddress",
     "OwnDevice",
     "Person",
+    "PersonSum",
     "Recipient",
     "Reminder",
+    "Stale",
     "Taught",
 ]
