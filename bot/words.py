@@ -32,6 +32,17 @@ def duration(length: dt.timedelta | float) -> str:
     return humanize.naturaldelta(max(length, dt.timedelta()))
 
 
+def span(length: dt.timedelta | float) -> str:
+    """A length as cards have room for it, in its two largest units: "2 d 3 h", "45 min", "3 h"."""
+    if not isinstance(length, dt.timedelta):
+        length = dt.timedelta(seconds=length)
+    minutes = max(0, int(length.total_seconds()) // 60)
+    sizes = ((minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min"))
+    first = next((place for place, (count, _) in enumerate(sizes) if count), 2)
+    shown = [f"{count} {unit}" for count, unit in sizes[first : first + 2] if count]
+    return " ".join(shown) or "0 min"
+
+
 def ago(moment: dt.datetime, now: dt.datetime) -> str:
     """Such as "5 minutes ago", "just now"."""
     passed = now - moment

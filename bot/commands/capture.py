@@ -5,14 +5,15 @@ from __future__ import annotations
 from bot.chat import Reply
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import listed, one_line, plural
+from models import Captured
 from tracker.mail.addresses import add_own_address, capture_addresses, own_addresses, renew_addresses
-from tracker.mail.capture import release_held
+from tracker.mail.capture import ignore_held, release_held
 
 _WHAT_TO_TYPE = "type capture, capture new, or capture mine alice@acme.com"
 
 
 async def answer_capture(request: Request) -> Reply:
-    """`capture`, `capture new`, `capture mine ADDRESS`."""
+    """`capture`, `capture new`, `capture mine ADDRESS`; `capture take` and `ignore` are buttons' words."""
     if await capture_addresses(request.services, request.account) is None:
         raise CommandError(
             "no mail comes in here: whoever runs this mailbell has CAPTURE_PORT empty. "
@@ -28,6 +29,8 @@ async def answer_capture(request: Request) -> Reply:
         return await _show(request, "These are new. Mail to the ones before is refused from now on.")
     if word.lower() in ("mine", "my") and rest:
         return await _take_as_own(request, rest)
+    if word.lower() in ("take", "ignore") and rest.isascii() and rest.isdigit() and len(rest) < 19:
+        return await _settle_held(request, int(rest), is_mine=word.lower() == "take")
     raise CommandError(f"I do not understand “{one_line(request.arguments, 30)}”: {_WHAT_TO_TYPE}")
 
 
@@ -51,6 +54,18 @@ async def _show(request: Request, title: str) -> Reply:
         copyable=(("For BCC (secret)", secret), ("For Cc and forwarding", public)),
         data={"capture_address": secret, "public_address": public},
     )
+
+
+async def _settle_held(request: Request, row_id: int, *, is_mine: bool) -> Reply:
+    """What to do with a mail that is held: its sender is the account's, or the mail is nothing."""
+    row = await Captured.get_or_none(id=row_id, account_id=request.account.id, state="held")
+    if row is None:
+        raise CommandError("that mail is not held any more. Your addresses: type capture")
+    if is_mine:
+        return await _take_as_own(request, row.from_address or "")
+    await ignore_held(request.account, row_id)
+    sender = one_line(row.from_address or "somebody", 64)
+    return Reply(title=f"I let the mail from {sender} go. Another one from there I ask about again.")
 
 
 async def _take_as_own(request: Request, text: str) -> Reply:

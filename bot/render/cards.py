@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from typing import Any
 
 from bot.chat import Button, Kind, Reply
-from bot.words import one_line, plural, quoted
+from bot.words import one_line, plural, quoted, span
 from models import Link, Message, Recipient
 from tracker.insights.snapshot import Snapshot
+from tracker.replies.matching import left_at
 
 MOST_ROWS = 20  # recipients on one card; the rest is in `show`
 MOST_LINKS = 5
@@ -21,7 +23,12 @@ MOST_LINKS = 5
 def card(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None = None) -> Reply:
     """The card of a mail; `zone` is the account's own, and without it no clock times are shown."""
     message = snapshot.message
-    lines = [*_summary(snapshot, now, zone), *_rows(snapshot, now, zone), *_clicked(snapshot.links)]
+    lines = [
+        *_summary(snapshot, now, zone),
+        *_rows(snapshot, now, zone),
+        *_answered(snapshot),
+        *_clicked(snapshot.links),
+    ]
     mute = Button("Mute", f"mute {message.code}")
     if message.muted:
         lines.append("muted: it counts and does not ring")
@@ -77,7 +84,7 @@ def _summary(snapshot: Snapshot, now: dt.datetime, zone: dt.tzinfo | None) -> li
     clicks = message.clicks - sum(one.clicks for one in people)
     states = _opened(opens, clicks, message.last_open_at, now, zone)
     if not states:
-        states = [_nothing_yet(message)]
+        states = [_nothing_yet(message.mode)]
     said = " · ".join(states)
     return [f"someone of {len(people)}: {said}" if people else said]
 
@@ -98,27 +105,65 @@ def _row(recipient: Recipient, snapshot: Snapshot, now: dt.datetime, zone: dt.tz
     message = snapshot.message
     states = [word for word, holds in _steps(recipient, message, now) if holds]
     states += _opened(recipient.opens, recipient.clicks, recipient.last_open_at, now, zone)
-    if recipient.replied_at:
-        states.append("replied")
+    states += _answer(recipient, message)
     if recipient.opted_out_at:
         states.append("opted out")
     tracked_alone = not snapshot.shares_pixel and message.mode not in ("off", "watch")
     settled = recipient.opens or recipient.clicks or recipient.replied_at or recipient.bounced_at
-    if tracked_alone and not settled and not recipient.loaded_at and not recipient.opted_out_at:
-        states.append(_nothing_yet(message))
+    settled = settled or (message.origin == "send" and recipient.handed_over_at is None)
+    if _details(recipient).get("mode") == "off":
+        states.append("not tracked")
+    elif tracked_alone and not settled and not recipient.loaded_at and not recipient.opted_out_at:
+        states.append(_nothing_yet(str(_details(recipient).get("mode") or message.mode)))
     return ": ".join(filter(None, (one_line(recipient.address, 64), " · ".join(states))))
 
 
 def _steps(recipient: Recipient, message: Message, now: dt.datetime) -> tuple[tuple[str, bool], ...]:
     """What happened before anybody looked, in order."""
-    bounced = recipient.bounced_at is not None
+    bounced, known = recipient.bounced_at is not None, _details(recipient)
+    seen = recipient.opens or recipient.clicks or recipient.replied_at
+    why = one_line(str(known.get("bounce") or ""), 80)
     told = message.armed_at or message.captured_at or message.handed_over_at or recipient.handed_over_at
-    left = told is not None or message.arms_at <= now
+    waits = message.origin == "send" and recipient.handed_over_at is None
+    left = not waits and (told is not None or message.arms_at <= now)
     return (
+        ("waiting to be sent", waits and not bounced),
         ("sent", left and not bounced),
-        ("did not arrive", bounced),
+        ("maybe twice", bool(known.get("maybe_twice"))),
+        ("delivery delayed", "delayed" in known and not (bounced or seen)),
+        (f"did not arrive ({why})" if why else "did not arrive", bounced),
         ("loaded by Apple", recipient.loaded_at is not None),
     )
+
+
+def _details(row: Recipient | Message) -> dict[str, Any]:
+    return row.details if isinstance(row.details, dict) else {}
+
+
+def _answer(recipient: Recipient, message: Message) -> list[str]:
+    """Whether they replied, and how long after sending; an out-of-office is none."""
+    if recipient.replied_at is None:
+        return ["auto-reply only"] if "away" in _details(recipient) else []
+    guessed = "probably " if _details(recipient).get("reply_guessed") else ""
+    return [f"{guessed}{_replied_after(recipient.replied_at, message)}"]
+
+
+def _replied_after(at: dt.datetime, message: Message) -> str:
+    """Told by hand, the moment says nothing."""
+    by_hand = _details(message).get("replied_by_hand")
+    length = at - left_at(message)
+    if by_hand or length < dt.timedelta(minutes=1):
+        return "replied" if by_hand else "replied within a minute"
+    return f"replied after {span(length)}"
+
+
+def _answered(snapshot: Snapshot) -> list[str]:
+    """The line for a reply that is none of the recipients'."""
+    message, people = snapshot.message, snapshot.recipients
+    if message.replied_at is None or any(one.replied_at for one in people):
+        return []
+    said = _replied_after(message.replied_at, message)
+    return [said if not people or said == "replied" else f"somebody else {said}"]
 
 
 def _opened(
@@ -143,8 +188,8 @@ def _stamp(at: dt.datetime, now: dt.datetime, zone: dt.tzinfo) -> str:
     return f"{here:%a} {here.day} {here:%b}{year} {here:%H:%M}"
 
 
-def _nothing_yet(message: Message) -> str:
-    return "clicks only, none seen" if message.mode == "clicks" else "no open seen"
+def _nothing_yet(mode: str) -> str:
+    return "clicks only, none seen" if mode == "clicks" else "no open seen"
 
 
 def _newest(recipient: Recipient) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.chat import Button, Kind, Reply
 from bot.render.reminders import reminder_buttons, reminder_lines, reminder_sentence
-from bot.words import duration, nth_time, one_line, plural, quoted
+from bot.words import duration, nth_time, one_line, plural, quoted, span
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def sentence(one: Ring) -> str:
     if one.event == "revived":
         return f"{mail} is back: {who or 'someone'} opened it after {_silence(one)}"
     if one.event == "reply":
-        return f"{who or 'Someone'} replied to {mail}"
+        return f"{who or 'Someone'} {_maybe(one)}replied to {mail}"
     if one.event == "bounce":
-        return f"{mail} did not reach {who or 'a recipient'}"
+        return f"{mail} {_maybe(one)}did not reach {who or 'a recipient'}"
     if one.event == "reminder":
         return reminder_sentence(one.subject, who, one.facts)
     return _notice_text(one) or f"News about {mail}"
@@ -109,6 +109,11 @@ def sentence(one: Ring) -> str:
 
 def _counts(one: Ring) -> bool:
     return one.event in ("open", "click")
+
+
+def _maybe(one: Ring) -> str:
+    """For what only a subject and an address tell."""
+    return "probably " if one.facts.get("guessed") else ""
 
 
 def _who(one: Ring) -> str:
@@ -133,14 +138,17 @@ def _known(one: Ring) -> str:
     facts = one.facts
     parts = []
     after = facts.get("after")
-    if isinstance(after, (int, float)) and 0 <= after < 1e9 and _counts(one):
-        parts.append(f"{duration(after)} after sending")
+    if isinstance(after, (int, float)) and 0 <= after < 1e9 and (_counts(one) or one.event == "reply"):
+        length = span(after) if one.event == "reply" else duration(after)
+        parts.append(f"{length} after sending")
     if facts.get("via"):
         parts.append(f"via {one_line(str(facts['via']), 40)}")
     elif facts.get("client"):
         parts.append(one_line(str(facts["client"]), 60))
     if one.event == "bounce" and facts.get("why"):
         parts.append(one_line(str(facts["why"]), 200))
+    if facts.get("guessed"):
+        parts.append("known by subject and address alone")
     return " · ".join(parts)
 
 
@@ -148,12 +156,16 @@ _OF_HITS = frozenset({"open", "click", "hot", "revived"})
 
 
 def _buttons(one: Ring) -> tuple[tuple[Button, ...], ...]:
+    if one.event == "notice" and one.facts.get("buttons"):
+        return (tuple(Button(str(text), str(action)) for text, action in one.facts["buttons"]),)
     if one.code is None:
         return ()
     if one.event == "reminder":
         return reminder_buttons(one.code, one.facts)
     # Muting for an hour, or the person, is offered by the answer to Mute: a ring is short.
     details, mute = Button("Details", f"show {one.code}"), Button("Mute", f"mute {one.code}")
+    if one.event == "reply" and one.facts.get("captured"):
+        return ((details, mute, Button("Not a reply", f"notreply {one.facts['captured']}")),)
     if one.hit is None or one.event not in _OF_HITS:
         return ((details, mute),)
     return (

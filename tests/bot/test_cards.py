@@ -44,15 +44,16 @@ async def test_a_new_mail_shows_its_code_and_no_open(alice, clock):
 async def test_a_row_tells_what_became_of_it(alice, clock):
     mail = await builders.mail(alice, clock())
     ana = Recipient.filter(message_id=mail.id)
+    said = "replied within a minute"
     for change, row in (
         ({}, "sent · no open seen"),
         ({"loaded_at": clock()}, "sent · loaded by Apple"),
         ({"opens": 1, "last_open_at": clock()}, "sent · loaded by Apple · opened ×1"),
         ({"opens": 3, "clicks": 1}, "sent · loaded by Apple · opened ×3 · clicked"),
         ({"clicks": 2}, "sent · loaded by Apple · opened ×3 · clicked ×2"),
-        ({"replied_at": clock()}, "sent · loaded by Apple · opened ×3 · clicked ×2 · replied"),
-        ({"opens": 0}, "sent · loaded by Apple · opened · clicked ×2 · replied"),
-        ({"bounced_at": clock()}, "did not arrive · loaded by Apple · opened · clicked ×2 · replied"),
+        ({"replied_at": clock()}, f"sent · loaded by Apple · opened ×3 · clicked ×2 · {said}"),
+        ({"opens": 0}, f"sent · loaded by Apple · opened · clicked ×2 · {said}"),
+        ({"bounced_at": clock()}, f"did not arrive · loaded by Apple · opened · clicked ×2 · {said}"),
     ):
         if change:
             await ana.update(**change)
@@ -135,7 +136,8 @@ async def test_no_tracked_address_stands_on_a_card(alice, clock):
     found = await snapshot(mail.id)
     reply = card(found, clock())
     assert not any(link.token in repr(reply) for link in found.links)
-    assert [one.action for row in reply.buttons for one in row] == [f"show {mail.code}", f"mute {mail.code}"]
+    actions = [one.action for row in reply.buttons for one in row]
+    assert actions == [f"{verb} {mail.code}" for verb in ("show", "mute", "remind", "replied")]
     assert (reply.kind, reply.data["message"]) == (Kind.CARD, mail.code)
 
 
@@ -143,7 +145,14 @@ async def test_a_muted_mails_card_says_so_and_offers_to_ring_again(alice, clock)
     mail = await builders.mail(alice, clock(), muted=True)
     reply = card(await snapshot(mail.id), clock())
     assert reply.lines[-1] == "muted: it counts and does not ring"
-    assert [one.text for row in reply.buttons for one in row] == ["Details", "Ring again"]
+    assert [one.text for one in reply.buttons[0]] == ["Details", "Ring again"]
+
+
+async def test_a_card_of_what_was_opened_asks_who_it_was_and_takes_a_reply_back(alice, clock):
+    told = {"replied_by_hand": True}
+    mail = await builders.mail(alice, clock(), total_opens=1, replied_at=clock(), details=told)
+    texts = [[one.text for one in row] for row in card(await snapshot(mail.id), clock()).buttons]
+    assert texts == [["Details", "Why?", "Mute"], ["Remind me ▾", "That was me", "Not replied"]]
 
 
 async def test_the_same_card_has_the_same_fingerprint(alice, clock):

@@ -60,7 +60,7 @@ async def store_answer(answer: Answer, match: Match, places: Sequence[Destinatio
         facts={"sent": answer.sent.timestamp()} if state == "reply" else None,
     )  # fmt: skip
     if state == "reply":
-        await _note_reply(answer, captured, message, who)
+        await _note_reply(answer, captured, message, who, guessed=match.guessed)
         after = (answer.sent - left_at(message)).total_seconds()
         guessed = {"guessed": True, "captured": captured.id} if match.guessed else {}
         facts = {"who": sender, "after": max(0, int(after)), **guessed}
@@ -77,12 +77,15 @@ async def store_answer(answer: Answer, match: Match, places: Sequence[Destinatio
     return state
 
 
-async def _note_reply(answer: Answer, captured: Captured, message: Message, who: Recipient | None) -> None:
+async def _note_reply(
+    answer: Answer, captured: Captured, message: Message, who: Recipient | None, *, guessed: bool
+) -> None:
     """Closes the mail, confirms what this recipient opened before, and ends what waited for a reply."""
     at = answer.sent
     if who is not None:
         first = Q(replied_at__isnull=True) | Q(replied_at__gt=at)
         await Recipient.filter(first, id=who.id).update(replied_at=at)
+        await _remember(who, reply_guessed=True if guessed and who.replied_at is None else None)
         await Hit.filter(
             message_id=message.id, recipient_id=who.id, kind="open", at__lte=at,
             verdict__in=("privacy", "unknown"), confirmed_by__isnull=True,
@@ -91,8 +94,18 @@ async def _note_reply(answer: Answer, captured: Captured, message: Message, who:
     await Message.filter(first, id=message.id).update(replied_at=at, closed_at=at)
     older = Q(last_event_at__isnull=True) | Q(last_event_at__lt=at)
     await Message.filter(older, id=message.id).update(last_event_at=at)
+    told = dict(message.details) if isinstance(message.details, dict) else {}
+    if told.pop("replied_by_hand", None):  # what is seen now cannot be taken back as what was told
+        await Message.filter(id=message.id).update(details=told or None)
     # Opens after it may be the sender's own, reading the reply: whoever judges now reads the mail afresh.
     await Message.filter(id=message.id).update(revision=F("revision") + 1)
+
+
+async def _remember(who: Recipient, **facts: object) -> None:
+    """Writes into the recipient's details; None takes a fact away."""
+    known = {**(who.details if isinstance(who.details, dict) else {}), **facts}
+    details = {name: value for name, value in known.items() if value is not None}
+    await Recipient.filter(id=who.id).update(details=details or None)
 
 
 async def _note_bounce(
@@ -106,9 +119,8 @@ async def _note_bounce(
     facts = {"why": why, **({"guessed": True} if guessed else {})}
     new = []
     for one in hit:
-        details = {**(one.details if isinstance(one.details, dict) else {}), "bounce": why}
-        changed = Recipient.filter(id=one.id, bounced_at__isnull=True)
-        if await changed.update(bounced_at=answer.sent, details=details):
+        if await Recipient.filter(id=one.id, bounced_at__isnull=True).update(bounced_at=answer.sent):
+            await _remember(one, bounce=why or None)
             new.append(one)
             news.ring("bounce", one, answer.sent, {"who": one.address, **facts})
     if new:
@@ -126,5 +138,4 @@ async def _note_quietly(answer: Answer, state: str, message: Message, who: Recip
         people = [one for one in await Recipient.filter(message_id=message.id) if one.address in failed]
     word = "delayed" if state == "delay" else "away"
     for one in people:
-        details = {**(one.details if isinstance(one.details, dict) else {}), word: answer.sent.timestamp()}
-        await Recipient.filter(id=one.id).update(details=details)
+        await _remember(one, **{word: answer.sent.timestamp()})
