@@ -30,7 +30,10 @@ class Pace:
 
 
 class Brakes:
-    """What is remembered of logins. Every login is announced by `ask`; `right` takes its count back."""
+    """What is remembered of logins: `ask` before one is looked at, and say then how it went.
+
+    Strangers of one place ask one after the other, or all of them ask before the first has failed.
+    """
 
     def __init__(self) -> None:
         self._places = _Failures(REMEMBERED)
@@ -38,33 +41,31 @@ class Brakes:
         self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def ask(self, place: str, name: str, now: float) -> Pace:
-        """How fast this login may go. It counts as a failure from here on, unless it is put off."""
+        """How fast this login may go."""
         by_place, by_name = self._places.count(place, now), self._names.count(name, now)
         failures = by_place
-        if not self._is_known(place, name, now):
+        if not self.knows(place, name, now):
             if by_place > MOST - 1:
                 return Pace(refused=_seconds(by_place - (MOST - 1)))
             if by_name > MOST - 1 and by_place > 0:
                 return Pace(refused=_seconds(by_place))
             failures = max(by_place, by_name)
-        self._places.add(place, now)
-        self._names.add(name, now)
         return Pace(delay=_delay(failures))
 
+    def wrong(self, place: str, name: str, now: float) -> None:
+        """The login was wrong."""
+        self._places.add(place, now)
+        self._names.add(name, now)
+
     def right(self, place: str, name: str, now: float) -> None:
-        """The login was right: the place is known for the name, and its count is taken back."""
-        self.undo(place, name, now)
+        """The login was right: the place is known for the name from now on."""
         self._known[place, name] = now
         self._known.move_to_end((place, name))
         while len(self._known) > KNOWN:
             self._known.popitem(last=False)
 
-    def undo(self, place: str, name: str, now: float) -> None:
-        """The login was neither right nor wrong: a fault of ours."""
-        self._places.take_back(place, now)
-        self._names.take_back(name, now)
-
-    def _is_known(self, place: str, name: str, now: float) -> bool:
+    def knows(self, place: str, name: str, now: float) -> bool:
+        """Whether that place has logged in with the name not too long ago."""
         at = self._known.get((place, name))
         return at is not None and now - at < KNOWN_SECONDS
 
@@ -85,13 +86,6 @@ class _Failures:
         self._counts.move_to_end(key)
         while len(self._counts) > self._most:
             self._counts.popitem(last=False)
-
-    def take_back(self, key: str, now: float) -> None:
-        count = self.count(key, now) - 1
-        if count > 0:
-            self._counts[key] = count, now
-        else:
-            self._counts.pop(key, None)
 
 
 def _delay(failures: float) -> float:

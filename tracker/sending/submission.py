@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from weakref import WeakValueDictionary
 
 from aiosmtpd.smtp import Envelope as Said
 from aiosmtpd.smtp import Session
@@ -57,6 +58,7 @@ class SubmissionServer(MailServer):
         self.spool = spool
         self.certificate = certificate
         self.brakes = Brakes()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of strangers, by place
         self.is_closing = False
         self.ports: list[int] = []  # as bound: asked for 0, the system chose one
         self._taken = taken
@@ -77,19 +79,26 @@ class SubmissionServer(MailServer):
     async def check(self, place: str, name: str, password: str) -> Mailbox | str:
         """The mailbox whose login this is, or the reply to a bad one."""
         name = name.strip().lower()[:100]
+        if self.brakes.knows(place, name, self._seconds()):
+            return await self._try(place, name, password)
+        turn = self._turns.setdefault(place, asyncio.Lock())
+        async with turn:
+            return await self._try(place, name, password)
+
+    async def _try(self, place: str, name: str, password: str) -> Mailbox | str:
         pace = self.brakes.ask(place, name, self._seconds())
         if pace.refused:
             return f"454 4.7.0 Too many bad logins, try again in {pace.refused} seconds"
         if pace.delay:
             await asyncio.sleep(pace.delay)
-        try:
-            mailbox = await self.apart(find_mailbox(name, password))
-        except Exception:
-            self.brakes.undo(place, name, self._seconds())
-            raise
-        if mailbox is None:
-            return "535 5.7.8 User name or password is wrong"
-        self.brakes.right(place, name, self._seconds())
+        # It counts also where the client does not wait for the answer.
+        mailbox = await self.apart(self._look_up(place, name, password))
+        return mailbox or "535 5.7.8 User name or password is wrong"
+
+    async def _look_up(self, place: str, name: str, password: str) -> Mailbox | None:
+        mailbox = await find_mailbox(name, password)
+        count = self.brakes.wrong if mailbox is None else self.brakes.right
+        count(place, name, self._seconds())
         return mailbox
 
     def _seconds(self) -> float:
