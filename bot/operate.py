@@ -64,7 +64,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             await writer.stop()
 
 
-async def _account(services: Services, name: str | None) -> Account:
+async def account_named(services: Services, name: str | None) -> Account:
     """The account named `name` (or its number), else the console's."""
     if name is None:
         return await console_account(services)
@@ -109,7 +109,7 @@ async def _restore(settings: Settings, file: Path, force: bool) -> int:
 
 async def _export(settings: Settings, account: str | None, since: str | None, as_csv: bool) -> int:
     async with opened(settings) as services:
-        owner = await _account(services, account) if account else None
+        owner = await account_named(services, account) if account else None
         try:
             start = parse_since(since, services.now()) if since else None
             await write_export(services, sys.stdout, account=owner, since=start, as_csv=as_csv)
@@ -127,7 +127,7 @@ async def _export(settings: Settings, account: str | None, since: str | None, as
 
 async def _import(settings: Settings, file: Path, account: str | None, as_json: bool) -> int:
     async with opened(settings) as services:
-        owner = await _account(services, account)
+        owner = await account_named(services, account)
         done = failed = 0
         async for row in import_list(services, owner, file):
             if row.error is not None:
@@ -147,7 +147,7 @@ async def _reclassify(
     settings: Settings, account: str | None, since: str | None, dry_run: bool, anew: bool
 ) -> int:
     async with opened(settings) as services:
-        owner = await _account(services, account) if account else None
+        owner = await account_named(services, account) if account else None
         try:
             start = to_micros(parse_since(since, services.now())) if since else None
             span = Span(owner.id if owner else None, start, since)

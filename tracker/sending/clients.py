@@ -30,11 +30,13 @@ class Login:
 
 
 def submission_server(settings: Settings) -> Server | None:
-    """Our submission server as mail programs reach it; None where it is switched off.
+    """Our submission server as mail programs reach it; None where it is off (no port, or no certificate).
 
     In a trial nobody forwards ports: it is the listener's own.
     """
-    if settings.submission_port is None and settings.submissions_port is None:
+    has_port = settings.submission_port is not None or settings.submissions_port is not None
+    has_certificate = settings.tls_cert is not None or settings.is_trial
+    if not (has_port and has_certificate):
         return None
     host = settings.public_smtp_host or urlsplit(settings.public_url).hostname or "localhost"
     port = settings.public_submission_port
