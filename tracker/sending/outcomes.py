@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from tortoise.expressions import F, Q
+
 from models import Card, Hit, Mailbox, Message, Outgoing, Recipient
 from models.columns import to_micros
 from models.database import atomically
@@ -106,14 +108,23 @@ async def note_maybe_sent(services: Services, rows: Sequence[Outgoing], words: s
             ):  # fmt: skip
                 told.append(notices.maybe_twice(row, await _message(row)))
                 await mark(row.recipient_id, maybe_twice=True)
+                await _count_from(row, now)
         await notices.post(told, now)
 
     await atomically(write)
     for row in rows:
-        if statements := _handed_over(row, to_micros(now)):
-            await services.writer.apply(statements)
         await _judge_anew(services, row)
     services.wake.ring(OUTBOX)
+
+
+async def _count_from(row: Outgoing, now: dt.datetime) -> None:
+    """As `_handed_over`, within a transaction of the models."""
+    mail = Message.filter(id=row.message_id)
+    await Recipient.filter(id=row.recipient_id, handed_over_at=None).update(handed_over_at=now)
+    await mail.filter(handed_over_at=None).update(handed_over_at=now)
+    await mail.filter(Q(armed_by=None) | Q(armed_by="sent")).update(armed_at=now, armed_by="provider")
+    await mail.update(revision=F("revision") + 1)
+    await Card.filter(message_id=row.message_id).update(dirty_at=now)
 
 
 async def note_later(services: Services, rows: Sequence[Outgoing], words: str) -> None:
