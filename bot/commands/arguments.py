@@ -10,8 +10,9 @@ import re
 
 from bot.commands.registry import CommandError, Request
 from bot.words import one_line, zone_of
-from models import Message
+from models import Account, Message
 from tracker.insights.lists import find_message
+from tracker.quiet import Quiet
 
 POLICIES = {
     "all": "every open",
@@ -25,7 +26,6 @@ MODES = {
     "off": "no tracking",
 }
 LONGEST = dt.timedelta(days=366)
-MORNING = 8  # o'clock, in the account's zone
 
 # At most three digits: "22222h" may be a mail's code.
 _LENGTH = re.compile(r"(\d{1,3})\s*(minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)", re.IGNORECASE)
@@ -52,14 +52,9 @@ def read_length(text: str) -> dt.timedelta | None:
     return min(length, LONGEST) or None
 
 
-def next_morning(now: dt.datetime, timezone: str | None) -> dt.datetime:
-    """The next time that it is 8 o'clock in the zone; UTC where none is set."""
-    here = now.astimezone(zone_of(timezone))
-    morning = here.replace(hour=MORNING, minute=0, second=0, microsecond=0)
-    if morning <= here:
-        # Wall time: on the day the clocks change, 8 o'clock is still 8 o'clock.
-        morning += dt.timedelta(days=1)
-    return morning.astimezone(dt.UTC)
+def next_morning(now: dt.datetime, account: Account) -> dt.datetime:
+    """When the account's next night is over: its quiet hours end, else at 8 o'clock; UTC without a zone."""
+    return Quiet.of(account.quiet_hours).next_morning(now, zone_of(account.timezone))
 
 
 def read_choice(text: str, choices: dict[str, str], example: str) -> str:

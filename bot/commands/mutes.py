@@ -47,7 +47,7 @@ async def answer_mute(request: Request) -> Reply:
 def _read_until(request: Request, text: str) -> dt.datetime | None:
     now = request.services.now()
     if text.strip().lower() in ("morning", "until morning", "till morning"):
-        return next_morning(now, request.account.timezone)
+        return next_morning(now, request.account)
     length = read_length(text)
     return now + length if length else None
 
@@ -189,7 +189,10 @@ MUTE = Command(
     summary="Be quiet for a while, about a mail, or about a person",
     usage="[1h | morning | CODE [1h] | ADDRESS [1h] | off]",
     handler=answer_mute,
-    details=("Lengths: 30m, 2h, 3d, 1w. Without one, a mail or person stays muted until unmute.",),
+    details=(
+        "Lengths: 30m, 2h, 3d, 1w. Without one, a mail or person stays muted until unmute.",
+        "morning: until your quiet hours end (settings quiet), else until 8:00.",
+    ),
     examples=("mute 1h", "mute k7m2qx", "mute ana@acme.com 3d", "mute off"),
 )
 UNMUTE = Command(

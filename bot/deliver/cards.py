@@ -15,6 +15,8 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 
+from tortoise.expressions import Q
+
 from bot.chat import LostError, RefusedError, Reply
 from bot.deliver.line import Line, UnexpectedError
 from bot.deliver.outbox import Target
@@ -33,6 +35,8 @@ EDITS_AT_ONCE = 25  # of one destination; then one each…
 EDIT_STEP = dt.timedelta(milliseconds=250)
 GATHER = dt.timedelta(milliseconds=250)  # what may be drawn soon is drawn in one turn
 BATCH = 50
+JUST_MADE = dt.timedelta(minutes=10)  # whoever made a mail is there, also in quiet hours
+LOOK_AGAIN = dt.timedelta(seconds=30)  # whether quiet hours still hold new cards
 MOST_SURPRISES = 5  # faults of an unknown kind before a card is left until it changes
 
 log = logging.getLogger(__name__)
@@ -101,6 +105,12 @@ class Cards:
     async def draw_dirty(self) -> None:
         """Posts what is missing, edits what changed. Raises ChatError but for Lost and Refused."""
         dirty = Card.filter(destination_id=self.target.id, dirty_at__gt=dt.datetime.fromtimestamp(0, dt.UTC))
+        now = self.services.now()
+        if self.target.quiet_until(now) is not None:
+            # An edit makes no sound, a new message does; for a mail that is just being made it is expected.
+            here = Q(remote_id__isnull=False) | Q(created_at__gt=now - JUST_MADE)
+            self.later = now + LOOK_AGAIN if await dirty.filter(~here).exists() else None
+            dirty = dirty.filter(here)
         cards = await dirty.order_by("dirty_at", "id").limit(BATCH)
         for one in cards:
             if self.stopping.is_set():

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bot.chat import Place
@@ -18,13 +18,17 @@ from bot.deliver.rules import WINDOW, Due, Mutes, Recent
 from bot.render import Ring, withdrawal
 from models.columns import from_micros, to_micros
 from models.writer import Statement
+from tracker.quiet import Quiet
 from tracker.services import Services
+from tracker.wall_clock import zone_of
 
 _UID = re.compile(r"[0-9a-f]{32}")
 
 BATCH = 200
 FOLD_BATCH = 2000  # a flood is folded in big pieces, so that the same thing again and again is one line
 FIX_BATCH = 20  # corrections of one turn: rings come before the others
+MOST_HELD = 20_000  # of one message at the end of quiet hours
+OWN_MESSAGES = frozenset({"morning", "weekly"})
 MARK_BATCH = 500  # rows of one transaction: hits wait for the same writer
 
 
@@ -48,6 +52,11 @@ class Target:
     place: Place
     failures: int
     timezone: str | None
+    quiet: Quiet = field(default_factory=Quiet)
+
+    def quiet_until(self, now: dt.datetime) -> dt.datetime | None:
+        """When the quiet hours of its owner end; None while it may make a sound."""
+        return self.quiet.until(now, zone_of(self.timezone))
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,11 @@ class Waiting:
     remote_id: str | None
     fix_text: str | None
     state: str
+
+    @property
+    def is_held(self) -> bool:
+        """Whether quiet hours held it: it is told in the one message at their end."""
+        return bool(self.ring.facts.get("held"))
 
     @property
     def is_trace(self) -> bool:
@@ -86,7 +100,7 @@ WHERE d.off_at IS NULL AND (d.wait_until IS NULL OR d.wait_until <= ?)
 
 _TARGET = """
 SELECT d.id, d.account_id, d.platform, d.workspace, d.chat_id, d.thread_id, d.title, d.private, d.failures,
-  a.timezone
+  a.timezone, a.quiet_hours
 FROM destination d JOIN account a ON a.id = d.account_id WHERE d.id = ?
 """
 
@@ -116,6 +130,7 @@ _SENT_BUT_WITHDRAWN = (
     "WHERE id = ? AND state = 'withdrawn'"
 )
 _WELL = "UPDATE destination SET failures = 0, wait_until = NULL WHERE id = ? AND failures > 0"
+_HELD = "UPDATE alert SET due_at = ?, facts = ? WHERE id = ? AND state = 'waiting'"
 _CLOSE = "UPDATE alert SET state = ?, last_error = ? WHERE id = ? AND state = 'waiting'"
 _FIXED = "UPDATE alert SET fix_text = NULL, facts = ? WHERE id = ? AND fix_text = ?"
 _FAILED = "UPDATE alert SET attempts = attempts + 1, last_error = ? WHERE id = ?"
@@ -156,7 +171,8 @@ async def load_target(services: Services, destination_id: int) -> Target | None:
         title=row[6],
         private=bool(row[7]),
     )
-    return Target(id=row[0], account_id=row[1], place=place, failures=row[8], timezone=row[9])
+    quiet = Quiet.of(_facts(row[10]))
+    return Target(row[0], row[1], place, failures=row[8], timezone=row[9], quiet=quiet)
 
 
 async def due_alerts(services: Services, destination_id: int, limit: int = BATCH) -> list[Waiting]:
@@ -189,14 +205,15 @@ async def _alerts(services: Services, condition: str, *arguments: Any) -> list[W
 def _waiting(row: Sequence[Any]) -> Waiting:
     (id_, event, ordinal, due_at, facts, attempts, remote_id, fix_text, state) = row[:9]
     (code, subject, address, label, card_id, card_remote) = row[9:15]
+    kept = _facts(facts)
     return Waiting(
         id=id_,
-        due=Due(event, from_micros(due_at)),
+        due=Due(event, from_micros(due_at), urgent=bool(kept.get("urgent"))),
         mutes=Mutes(
             until=tuple(from_micros(one) for one in row[15:19] if one is not None),
             always=bool(row[19] or row[20]),
         ),
-        ring=Ring(event, code, subject or "", address, ordinal, label, _facts(facts), _hit(row[21])),
+        ring=Ring(event, code, subject or "", address, ordinal, label, kept, _hit(row[21])),
         attempts=attempts,
         card_id=card_id,
         card_remote=card_remote,
@@ -253,6 +270,17 @@ def mark_sent(
 
 def mark_silenced(alerts: Sequence[Waiting]) -> list[Statement]:
     return [Statement(_CLOSE, [("silenced", None, one.id) for one in alerts])]
+
+
+def mark_held(alerts: Sequence[Waiting], until: dt.datetime) -> list[Statement]:
+    """They wait for the end of quiet hours. A summary stays a message of its own."""
+    rows = [(to_micros(until), json.dumps(_held(one)), one.id) for one in alerts]
+    return [Statement(_HELD, rows)]
+
+
+def _held(alert: Waiting) -> Mapping[str, Any]:
+    facts = alert.ring.facts
+    return facts if alert.due.event in OWN_MESSAGES else {**facts, "held": True}
 
 
 def mark_dropped(alerts: Sequence[Waiting], why: str) -> list[Statement]:

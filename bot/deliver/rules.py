@@ -1,4 +1,4 @@
-"""When an alert rings, waits, falls silent or goes into a digest; and how long to wait after a failure.
+"""When an alert rings, waits, is held, falls silent or is folded; and how long to wait after a failure.
 
 Pure: the clock and the random number are arguments. Called by bot/deliver/turn.py for the oldest alert that
 is due. What the judge already decided (all, important, first, none) is not asked again here.
@@ -25,13 +25,14 @@ class Action(StrEnum):
     SEND = "send"
     FOLD = "fold"
     SILENCE = "silence"
+    HOLD = "hold"
     WAIT = "wait"
 
 
 @dataclass(frozen=True)
 class Decision:
     action: Action
-    until: dt.datetime | None = None  # of WAIT: when to ask again
+    until: dt.datetime | None = None  # of WAIT and HOLD: when to ask again
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Due:
 
     event: str
     due_at: dt.datetime
+    urgent: bool = False  # mail does not go out, and the like: no quiet hours hold it
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,20 @@ class Recent:
     digests: tuple[dt.datetime, ...] = ()
 
 
-def decide(alert: Due, mutes: Mutes, recent: Recent, now: dt.datetime) -> Decision:
+def decide(
+    alert: Due, mutes: Mutes, recent: Recent, now: dt.datetime, quiet_until: dt.datetime | None = None
+) -> Decision:
     """What to do with the oldest waiting alert of a destination.
 
-    A notice (a dead chat, a wrong password) is about mailbell itself: no mute covers it.
+    A notice (a dead chat, a wrong password) is about mailbell itself: no mute covers it. Quiet hours, which
+    end at `quiet_until`, hold it like everything else, unless it is urgent.
     """
     if alert.due_at > now:
         return Decision(Action.WAIT, alert.due_at)
     if alert.event != "notice" and mutes.hold(now):
         return Decision(Action.SILENCE)
+    if quiet_until is not None and quiet_until > now and not alert.urgent:
+        return Decision(Action.HOLD, quiet_until)
     since = now - WINDOW
     digests = [at for at in recent.digests if at > since]
     if sum(at > since for at in recent.rings) + len(digests) < MOST_AUDIBLE:

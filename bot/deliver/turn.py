@@ -22,7 +22,7 @@ from bot.deliver.line import Line, UnexpectedError
 from bot.deliver.outbox import Target, Waiting
 from bot.deliver.rules import Action, Recent, back_off, decide
 from bot.deliver.storing import insist
-from bot.render import correction, digests, forgotten, plain, ring
+from bot.render import away, correction, digests, forgotten, plain, ring
 from models.writer import Statement
 from tracker.services import Services
 
@@ -66,12 +66,16 @@ class Turn:
         recent = await outbox.recent_sounds(self.services, self.target.id)
         while not self.stopping.is_set():
             batch = await outbox.due_alerts(self.services, self.target.id)
-            due = await self._without_muted(batch)
+            due = await self._audible(batch)
             if not due and len(batch) == outbox.BATCH:
                 continue
             if not due:
                 return
             now = self.services.now()
+            if any(one.is_held for one in due):
+                await self._tell_away(now)
+                recent = replace(recent, digests=(*recent.digests, now))
+                continue
             decision = decide(due[0].due, due[0].mutes, recent, now)
             if decision.action is Action.SEND:
                 if await self._ring(due[0]):
@@ -83,15 +87,40 @@ class Turn:
                 self.later = decision.until
                 return
 
-    async def _without_muted(self, batch: list[Waiting]) -> list[Waiting]:
-        """The audible ones; the others become silent. Counters and cards go on without them."""
+    async def _audible(self, batch: list[Waiting]) -> list[Waiting]:
+        """Those that may ring now. Muted ones become silent, and in quiet hours the others are held.
+
+        Counters and cards go on without them.
+        """
         now = self.services.now()
-        muted = [one for one in batch if decide(one.due, one.mutes, Recent(), now).action is Action.SILENCE]
-        if not muted:
-            return batch
-        await self.services.writer.apply(outbox.mark_silenced(muted))
-        gone = {one.id for one in muted}
+        quiet = self.target.quiet_until(now)
+        decided = {one.id: decide(one.due, one.mutes, Recent(), now, quiet) for one in batch}
+        muted = [one for one in batch if decided[one.id].action is Action.SILENCE]
+        held = [one for one in batch if decided[one.id].action is Action.HOLD]
+        if muted:
+            await self.services.writer.apply(outbox.mark_silenced(muted))
+        if held and quiet is not None:
+            await self.services.writer.apply(outbox.mark_held(held, quiet))
+        gone = {one.id for one in (*muted, *held)}
         return [one for one in batch if one.id not in gone]
+
+    async def _tell_away(self, now: dt.datetime) -> None:
+        """Everything that quiet hours held, in one message."""
+        batch = await outbox.due_alerts(self.services, self.target.id, outbox.MOST_HELD)
+        held = [one for one in await self._audible(batch) if one.is_held]
+        if not held:
+            return
+        self._current = held[: outbox.MARK_BATCH]
+        sent = await self._say(away([one.ring for one in held]), held)
+        if sent is not None:
+            await self._mark_folded(held, sent.remote_id, now)
+            self.rung += 1
+        self._current = ()
+
+    async def _mark_folded(self, named: Sequence[Waiting], remote_id: str, now: dt.datetime) -> None:
+        for begin in range(0, len(named), outbox.MARK_BATCH):
+            piece = named[begin : begin + outbox.MARK_BATCH]
+            await self._store(outbox.mark_sent(self.target, piece, "folded", remote_id, now))
 
     async def _ring(self, alert: Waiting) -> bool:
         """Sends one alert; False when the chat will never take it, in no form."""
@@ -114,7 +143,7 @@ class Turn:
             batch = await outbox.due_alerts(self.services, self.target.id, outbox.FOLD_BATCH)
             if self.stopping.is_set() or not batch:
                 return
-            await self._fold(await self._without_muted(batch), now)
+            await self._fold(await self._audible(batch), now)
 
     async def _fold(self, due: list[Waiting], now: dt.datetime) -> None:
         for part in digests([one.ring for one in due]):
@@ -122,9 +151,7 @@ class Turn:
             self._current = named[: outbox.MARK_BATCH]
             sent = await self._say(part.reply, named)
             if sent is not None:
-                for begin in range(0, len(named), outbox.MARK_BATCH):
-                    piece = named[begin : begin + outbox.MARK_BATCH]
-                    await self._store(outbox.mark_sent(self.target, piece, "folded", sent.remote_id, now))
+                await self._mark_folded(named, sent.remote_id, now)
                 self.rung += 1
         self._current = ()
 
@@ -195,6 +222,8 @@ class Turn:
             replace(one.ring, facts={**one.ring.facts, "fixed": one.fix_text}) if one.fix_text else one.ring
             for one in named
         ]
+        if any(one.is_held for one in named):
+            return away(rings)
         return digests(rings, DIGEST_ROOM)[0].reply
 
     async def _hold(self, error: ChatError) -> None:

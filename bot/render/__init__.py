@@ -4,6 +4,7 @@ Called by bot/deliver (and by `show` for a mail's rows). Tracked URLs never appe
 that fetches one makes a false hit.
 """
 
+from bot.render.away import away
 from bot.render.cards import card, fingerprint
 from bot.render.digests import DIGEST_LIMIT, Part, digests
 from bot.render.rings import Ring, correction, forgotten, plain, ring, sentence, withdrawal
@@ -12,6 +13,7 @@ __all__ = [
     "DIGEST_LIMIT",
     "Part",
     "Ring",
+    "away",
     "card",
     "correction",
     "digests",

@@ -34,11 +34,11 @@ async def test_until_morning_is_eight_o_clock_at_home(alice: talk.Person):
 
 def test_the_next_morning_is_tomorrows_from_eight_on():
     eight = dt.datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-    assert next_morning(eight, None) == eight + dt.timedelta(days=1)
-    assert next_morning(eight - dt.timedelta(minutes=1), None) == eight
+    assert next_morning(eight, Account()) == eight + dt.timedelta(days=1)
+    assert next_morning(eight - dt.timedelta(minutes=1), Account()) == eight
     # The night in which Madrid loses an hour.
     night = dt.datetime(2026, 3, 28, 20, 0, tzinfo=UTC)
-    assert next_morning(night, "Europe/Madrid") == dt.datetime(2026, 3, 29, 6, 0, tzinfo=UTC)
+    assert next_morning(night, Account(timezone="Europe/Madrid")) == dt.datetime(2026, 3, 29, 6, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
