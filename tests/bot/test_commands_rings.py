@@ -38,7 +38,8 @@ def test_the_next_morning_is_tomorrows_from_eight_on():
     assert next_morning(eight - dt.timedelta(minutes=1), Account()) == eight
     # The night in which Madrid loses an hour.
     night = dt.datetime(2026, 3, 28, 20, 0, tzinfo=UTC)
-    assert next_morning(night, Account(timezone="Europe/Madrid")) == dt.datetime(2026, 3, 29, 6, 0, tzinfo=UTC)
+    madrid = Account(timezone="Europe/Madrid")
+    assert next_morning(night, madrid) == dt.datetime(2026, 3, 29, 6, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
