@@ -15,7 +15,7 @@ from tortoise.exceptions import IntegrityError
 
 from bot.chat import Incoming, Place
 from bot.inbound import first_time
-from models import AccessCode, Account, Alert, Destination, Identity, InstanceState, Message
+from models import AccessCode, Account, Alert, Destination, Identity, InstanceState, Mailbox, Message
 from models.columns import clean_text
 from models.database import atomically
 from tracker.keys import derived_code, keyed_hash, new_code, new_token
@@ -265,7 +265,10 @@ async def ring_at(account: Account, place: Place, now: dt.datetime) -> None:
 
 
 async def remove_account_access(account: Account, now: dt.datetime) -> None:
-    """Shows somebody out: no chat acts for the account any more, nothing rings. Their links go on working."""
+    """Shows somebody out: no chat acts for the account any more, nothing rings, no mail is taken for it.
+
+    Their links go on working, and mail that waits to be sent is sent.
+    """
 
     async def work() -> None:
         await Identity.filter(account_id=account.id).delete()
@@ -273,6 +276,8 @@ async def remove_account_access(account: Account, now: dt.datetime) -> None:
         await Destination.filter(account_id=account.id, off_at__isnull=True).update(
             off_at=now, off_reason="removed by the owner"
         )
+        await Account.filter(id=account.id).update(capture_secret=None, capture_public=None)
+        await Mailbox.filter(account_id=account.id).update(imap_on=False, submission_digest=None)
 
     await atomically(work)
 

@@ -245,6 +245,7 @@ async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[
 async def _taking_mail(services: Services, *, alone: bool) -> AsyncIterator[None]:
     """The capture server, unless its port is empty; a process that is nothing else must have one."""
     from tracker.mail.smtp import capture_mail  # the web role never needs it
+    from tracker.sending.tls import CertificateError
 
     settings = services.settings
     host, port = settings.listen_host, settings.capture_port
@@ -257,6 +258,8 @@ async def _taking_mail(services: Services, *, alone: bool) -> AsyncIterator[None
         if port is not None:
             try:
                 await stack.enter_async_context(capture_mail(services, host, port))
+            except CertificateError as error:
+                raise StartRefusedError(str(error)) from None
             except (socket.gaierror, UnicodeError):
                 raise StartRefusedError(_no_address(host)) from None
             except OSError as error:

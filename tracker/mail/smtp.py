@@ -19,7 +19,9 @@ from tracker.mail.capture import RefusedMailError, key_of
 from tracker.mail.data import MOST, TooLongError, normalise, read_content
 from tracker.mail.intake import Intake
 from tracker.mail.parser import Parser
-from tracker.mail.server import DRAIN_SECONDS, Connection, MailServer
+from tracker.mail.server import DRAIN_SECONDS, MailServer
+from tracker.mail.starttls import TlsConnection
+from tracker.sending.tls import Certificate, open_certificate
 from tracker.services import Services
 
 MOST_CONNECTIONS = 1_000
@@ -46,8 +48,9 @@ LEAST_FREE = 64 * 1024 * 1024  # bytes of disk
 class CaptureServer(MailServer):
     """What all connections share, and what is done with a mail: the handler that the library calls."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, certificate: Certificate | None = None) -> None:
         super().__init__(services, capture_domain(services.settings) or "localhost")
+        self.certificate = certificate
         self.reading = 0
         self.intake = Intake(services)
         self._parser = Parser(services.settings.public_url)
@@ -64,6 +67,13 @@ class CaptureServer(MailServer):
     def is_busy(self) -> bool:
         """Whether more mails come in or wait than there is memory for."""
         return self.reading >= MOST_READING or len(self._work) >= MOST_WAITING + MOST_AT_WORK
+
+    async def handle_EHLO(  # noqa: N802, the library's name
+        self, _server: SMTP, session: Session, _envelope: Envelope, name: str, said: list[str]
+    ) -> list[str]:
+        """Nobody logs in here: the library would offer it with no way to do so."""
+        session.host_name = name
+        return [line for line in said if not line.startswith("250-AUTH")]
 
     async def handle_RCPT(  # noqa: N802, the library's name
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -106,13 +116,13 @@ class CaptureServer(MailServer):
         await self._parser.close()
 
 
-class _Connection(Connection):
+class _Connection(TlsConnection):
     """One client. What is here is what the library lacks: bounded memory, a mail in its own task."""
 
     def __init__(self, server: CaptureServer) -> None:
         super().__init__(
-            server, data_size_limit=MOST, timeout=TIMEOUT, command_call_limit=COMMANDS,
-            auth_exclude_mechanism=("LOGIN", "PLAIN"),
+            server, server.certificate.context if server.certificate else None, data_size_limit=MOST,
+            timeout=TIMEOUT, command_call_limit=COMMANDS, auth_exclude_mechanism=("LOGIN", "PLAIN"),
         )  # fmt: skip
         self._server = server
         self.boxes: list[CaptureBox] = []
@@ -163,9 +173,10 @@ class _Connection(Connection):
 async def capture_mail(services: Services, host: str, port: int) -> AsyncIterator[CaptureServer]:
     """Inside this block the capture server listens; at its end it finishes what it was given.
 
-    Raises OSError where it cannot listen.
+    It offers STARTTLS with the certificate of the submission server. Raises OSError where it cannot listen,
+    and CertificateError (tracker/sending/tls.py).
     """
-    server = CaptureServer(services)
+    server = CaptureServer(services, open_certificate(services.settings))
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(server.connection, host, port, backlog=256)
     understanding = asyncio.create_task(server.intake.run())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from base64 import b64decode
 from typing import TYPE_CHECKING, cast
 
@@ -17,7 +16,7 @@ from aiosmtpd.smtp import AuthResult, syntax
 
 from models import Mailbox
 from tracker.mail.data import MOST, Pieces, TooLongError
-from tracker.mail.server import Connection
+from tracker.mail.starttls import TlsConnection
 from tracker.sending.spool import SpoolFullError
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ COMMANDS = {
     "*": 20,
 }
 TIMEOUT = 120.0  # seconds for a command, or for the next piece of a mail
-HANDSHAKE_SECONDS = 15.0
 LOGIN_SECONDS = 60.0  # until somebody has logged in
 MAIL_SECONDS = 1800.0  # for a whole mail
 NO_ROOM = "452 4.3.1 There is no room for the mail now, try again later"
@@ -44,14 +42,13 @@ _PATH = re.compile(r"<([^<>]*)>(?:[ ]+(.*))?", re.DOTALL)
 _AUTH_PARAMETER = re.compile(r"\sAUTH=\S+", re.IGNORECASE)
 
 
-class Client(Connection):
+class Client(TlsConnection):
     """A connection. `mailbox` is whose login it is, `owned` what it may write from."""
 
     def __init__(self, server: SubmissionServer, *, encrypted: bool) -> None:
         super().__init__(
-            server, data_size_limit=MOST, timeout=TIMEOUT, command_call_limit=COMMANDS,
-            tls_context=server.certificate.context(), require_starttls=True,
-            auth_require_tls=True, auth_required=True,
+            server, server.certificate.context, data_size_limit=MOST, timeout=TIMEOUT,
+            command_call_limit=COMMANDS, require_starttls=True, auth_require_tls=True, auth_required=True,
         )  # fmt: skip
         self._server = server
         self._encrypted = encrypted
@@ -84,57 +81,13 @@ class Client(Connection):
             super().turn_away(transport)
 
     async def _open(self, plain: asyncio.Transport) -> None:
-        secured = await self._encrypt(plain)
+        secured = await self.encrypt(plain)
         if secured is None:
             self.connection_lost(None)
             return
         self.transport = None  # as it is where the library begins
         super().begin(secured)
-        self._know_encryption(secured, plain)
-
-    async def _encrypt(self, plain: asyncio.Transport) -> asyncio.Transport | None:
-        """The transport of the encrypted line; None where the handshake failed, and the line is closed."""
-        try:
-            secured = await self.loop.start_tls(
-                plain, self, self._server.certificate.context(), server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS, ssl_shutdown_timeout=5.0,
-            )  # fmt: skip
-        except (OSError, ssl.SSLError):
-            secured = None
-        if secured is None:
-            plain.abort()
-        return secured
-
-    def _know_encryption(self, secured: asyncio.Transport, plain: asyncio.Transport) -> None:
-        """Tells the library, which asks these, and knows of no TLS that it did not begin itself."""
-        assert self.session is not None
-        self._tls_protocol = secured  # type: ignore[assignment]
-        self._original_transport = plain
-        self.session.ssl = {"cipher": secured.get_extra_info("cipher")}
-
-    @syntax("STARTTLS", when="tls_context")
-    async def smtp_STARTTLS(self, arg: str | None) -> None:  # noqa: N802
-        """As the library's, but for a second one, failed handshakes, and what was sent ahead."""
-        if arg:
-            await self.push("501 5.5.4 Syntax: STARTTLS")
-            return
-        if self._tls_protocol is not None:
-            await self.push("503 5.5.1 The line is encrypted already")
-            return
-        plain = cast("asyncio.Transport", self.transport)
-        await self.push("220 2.0.0 Ready to start TLS")
-        self._reader._buffer.clear()  # type: ignore[attr-defined]
-        secured = await self._encrypt(plain)
-        if secured is None:
-            self.connection_lost(None)
-            return
-        self._set_rset_state()  # type: ignore[no-untyped-call]
-        assert self.session is not None
-        peer, self.session = self.session.peer, self._create_session()
-        self.session.peer = peer
-        self.transport = secured
-        self._reader._transport = self._writer._transport = secured  # type: ignore[attr-defined]
-        self._know_encryption(secured, plain)
+        self.know_encryption(secured, plain)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._deadline is not None:
