@@ -13,6 +13,7 @@ from bot.words import listed, one_line, plural
 from models.columns import to_micros
 from models.wake import OUTBOX
 from models.writer import Statement
+from tracker.destinations import wants
 from tracker.services import Services
 
 MOST_NAMED = 5
@@ -88,13 +89,16 @@ async def move(services: Services, target: Target, chat_id: str) -> None:
 async def _listeners(services: Services, target: Target) -> list[tuple[int, int, str]]:
     """Account, destination and the name of the dead chat's account, of everybody to tell."""
     rows = await services.writer.fetch(
-        "SELECT d.account_id, d.id, own.name, a.is_owner FROM destination d "
+        "SELECT d.account_id, d.id, own.name, a.is_owner, d.purpose, d.private FROM destination d "
         "JOIN account a ON a.id = d.account_id JOIN account own ON own.id = ? "
         "WHERE d.off_at IS NULL AND d.id <> ? ORDER BY d.id",
         (target.account_id, target.id),
     )
-    own = [(row[0], row[1], row[2]) for row in rows if row[0] == target.account_id]
-    return own or [(row[0], row[1], row[2]) for row in rows if row[3]]
+    own = [row for row in rows if row[0] == target.account_id]
+    told = own or [row for row in rows if row[3]]
+    # A notice goes where everything goes; where no chat is for that, into the private ones, or any.
+    told = [row for row in told if wants(row[4], "notice")] or [row for row in told if row[5]] or told
+    return [(row[0], row[1], row[2]) for row in told]
 
 
 def _text(target: Target, reason: str, lost: list[Waiting], *, own: bool, name: str) -> str:

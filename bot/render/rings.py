@@ -97,7 +97,7 @@ def sentence(one: Ring) -> str:
         opens = plural(one.ordinal, "open") if one.ordinal else "several opens"
         return f"{mail} is hot: {opens} by {who or 'someone'} within a day"
     if one.event == "revived":
-        return f"{mail} is back: {who or 'someone'} opened it after {_silence(one)}"
+        return f"{mail} is back after {_silence(one)}: opened by {who or 'someone'}"
     if one.event == "reply":
         return f"{who or 'Someone'} {_maybe(one)}replied to {mail}"
     if one.event == "bounce":
@@ -137,6 +137,10 @@ def _known(one: Ring) -> str:
     """The second line: how long after sending, with which client, through which proxy."""
     facts = one.facts
     parts = []
+    if _counts(one) and facts.get("hot"):
+        parts.append("hot now: 3 opens within a day")
+    if _counts(one) and isinstance(facts.get("silent_days"), int):
+        parts.append(f"is back after {facts['silent_days']} days")
     after = facts.get("after")
     if isinstance(after, (int, float)) and 0 <= after < 1e9 and (_counts(one) or one.event == "reply"):
         length = span(after) if one.event == "reply" else duration(after)

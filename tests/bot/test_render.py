@@ -44,7 +44,7 @@ def before(**by: float) -> dt.datetime:
         (Ring("hot", **ANA, ordinal=3), '"Q3 proposal" is hot: 3 opens by ana@acme.com within a day'),
         (
             Ring("revived", **ANA, facts={"silent_days": 20}),
-            '"Q3 proposal" is back: ana@acme.com opened it after 20 silent days',
+            '"Q3 proposal" is back after 20 silent days: opened by ana@acme.com',
         ),
         (Ring("reply", **ANA), 'ana@acme.com replied to "Q3 proposal"'),
         (Ring("bounce", **ANA), '"Q3 proposal" did not reach ana@acme.com'),
@@ -79,6 +79,38 @@ def test_scripts_get_event_recipient_count_and_mail():
     assert ring(Ring("open", **ANA, ordinal=2)).data == {
         "event": "open", "recipient": "ana@acme.com", "count": 2, "message": "k7m2qx",
     }  # fmt: skip
+
+
+def test_a_ring_says_who_gets_hot_and_who_is_back():
+    assert ring(Ring("open", **ANA, facts={"hot": True})).lines == ("hot now: 3 opens within a day",)
+    assert ring(Ring("open", **ANA, facts={"silent_days": 20})).lines == ("is back after 20 days",)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"kind": "noreply"}, 'Reminder: no reply to "Q3 proposal" from ana@acme.com yet'),
+        ({"kind": "noopen"}, 'Reminder: no open of "Q3 proposal" by ana@acme.com seen yet'),
+        (
+            {"kind": "open", "opens": 3},
+            'Reminder: ana@acme.com opened "Q3 proposal" (3 opens) and did not reply',
+        ),
+        ({"kind": "click"}, 'Reminder: ana@acme.com clicked in "Q3 proposal" and did not reply'),
+        ({"kind": "always"}, 'Reminder: "Q3 proposal" to ana@acme.com'),
+        ({"kind": "always", "own": "call\nher"}, 'Reminder: call her – "Q3 proposal" to ana@acme.com'),
+    ],
+)
+def test_a_reminder_says_what_did_not_happen(facts, expected):
+    assert ring(Ring("reminder", **ANA, facts=facts)).title == expected
+
+
+def test_a_reminder_says_that_it_is_late_and_why_it_is_another_one():
+    facts = {"kind": "noreply", "was_kind": "noopen", "doubt": "Apple Mail", "late": 86_400, "reminder": 7}
+    reply = ring(Ring("reminder", **ANA, facts=facts))
+    assert "a day late" in reply.text
+    assert "(Apple Mail): I watched for a reply" in reply.text
+    actions = [one.action for row in reply.buttons for one in row]
+    assert actions == ["snooze #7 1d", "done #7", "show k7m2qx", "replied k7m2qx"]
 
 
 def test_a_ring_leads_to_details_and_to_silence():

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracker.destinations import wants, wants_cards
 from tracker.hits import past
 from tracker.hits.cases import Case
 from tracker.hits.evidence import SECOND
-from tracker.hits.ringing import Call, Occasion, call, policy
+from tracker.hits.ringing import HOT_OPENS, Call, Occasion, call, policy
 from tracker.hits.sitting import Sitting
 from tracker.hits.verdicts import Verdict
 from tracker.services import Services
 
 HOLD_CLICKS = 10 * SECOND
+MOST_OPENS = 50  # of one recipient; further ones are not asked about where all of them ring anyway
 
 
 @dataclass(slots=True)
@@ -39,10 +41,12 @@ async def fill(services: Services, sitting: Sitting, cases: Sequence[Case], now:
     calls = [(case, made) for case in cases if (made := _call(sitting, case, recent)) is not None]
     who = await past.who_shares(services, (case.mail.id for case, _ in calls if case.person is None))
     for case in cases:
-        outbox.cards.update((case.mail.id, place) for place in places[case.mail.account_id])
+        of_account = places[case.mail.account_id]
+        outbox.cards.update((case.mail.id, place) for place, purpose in of_account if wants_cards(purpose))
     for case, made in calls:
-        for place in places[case.mail.account_id]:
-            outbox.alerts.append(_alert(case, made, place, who, now))
+        for place, purpose in places[case.mail.account_id]:
+            if wants(purpose, made.event):
+                outbox.alerts.append(_alert(case, made, place, who, now))
     return outbox
 
 
@@ -57,8 +61,8 @@ Recent = dict[tuple[int, int | None], list[int]]
 
 
 async def _recent_opens(services: Services, cases: Sequence[Case]) -> Recent:
-    """By mail and recipient: opens of the last day, for mails on which only what is important rings."""
-    wanted = [case for case in cases if case.entry.kind == "open" and setting_of(case) == "important"]
+    """By mail and recipient: opens of the last days, where somebody may be getting hot."""
+    wanted = [case for case in cases if _may_be_hot(case)]
     found: defaultdict[tuple[int, int | None], list[int]] = defaultdict(list)
     if wanted:
         for mail_id, opens in (await past.recent_opens(services, wanted)).items():
@@ -70,13 +74,22 @@ async def _recent_opens(services: Services, cases: Sequence[Case]) -> Recent:
     return found
 
 
+def _may_be_hot(case: Case) -> bool:
+    """Whether the opens before this one matter. Where all rings, hot is worth a word only for a while."""
+    if case.entry.kind != "open" or (case.ordinal or 1) < HOT_OPENS:
+        return False
+    setting = setting_of(case)
+    few = case.person is not None and (case.ordinal or 1) <= MOST_OPENS
+    return setting == "important" or (setting == "all" and few)
+
+
 def _call(sitting: Sitting, case: Case, recent: Recent) -> Call | None:
     entry = case.entry
     setting = setting_of(case)
     if setting == "none":
         return None
     opens: list[int] = []
-    if setting == "important" and entry.kind == "open":
+    if _may_be_hot(case):
         opens = sorted(at for at in recent[case.mail.id, entry.copy] if at <= entry.at)
         opens.remove(entry.at)
     occasion = Occasion(entry.kind, entry.at, case.ordinal or 1, sitting.before.get(entry.uid), opens)
@@ -95,6 +108,8 @@ def _alert(case: Case, made: Call, place: int, who: dict[int, str], now: int) ->
         "after": max(0, (entry.at - mail.sent) // SECOND),
         "label": case.token.label or None,
     }
+    if made.hot:
+        facts["hot"] = True
     if made.silent_days is not None:
         facts["silent_days"] = made.silent_days
     return (

@@ -166,10 +166,10 @@ async def counted_hits(services: Services, mails: Iterable[Mail]) -> dict[int, l
 
 
 async def recent_opens(services: Services, cases: Sequence[Case]) -> dict[int, list[tuple[int | None, int]]]:
-    """By mail: (recipient, arrival) of the counted opens of the day before these hits."""
+    """By mail: (recipient, arrival) of the counted opens of the two days before these hits."""
     spans: dict[int, int] = {}
     for case in cases:
-        spans[case.mail.id] = min(case.entry.at - DAY, spans.get(case.mail.id, case.entry.at))
+        spans[case.mail.id] = min(case.entry.at - 2 * DAY, spans.get(case.mail.id, case.entry.at))
     table, arguments = _table({"message_id": "bigint", "since": "bigint"}, list(spans.items()))
     sql = (
         f"SELECT h.message_id, h.recipient_id, h.at FROM {table} JOIN hit h ON "  # noqa: S608
@@ -195,12 +195,16 @@ async def who_shares(services: Services, mails: Iterable[int]) -> dict[int, str]
     return who
 
 
-async def destinations(services: Services, accounts: Iterable[int]) -> dict[int, list[int]]:
-    """By account: the destinations that are on."""
+async def destinations(
+    services: Services, accounts: Iterable[int]
+) -> dict[int, list[tuple[int, str | None]]]:
+    """By account: the destinations that are on, each with its purpose."""
     wanted = sorted(set(accounts))
-    found: dict[int, list[int]] = {account: [] for account in wanted}
+    found: dict[int, list[tuple[int, str | None]]] = {account: [] for account in wanted}
     if wanted:
-        sql = f"SELECT account_id, id FROM destination WHERE off_at IS NULL AND {among('account_id')}"  # noqa: S608
-        for account, destination in await services.writer.fetch(sql, (listed(wanted),)):
-            found[account].append(destination)
+        sql = (
+            f"SELECT account_id, id, purpose FROM destination WHERE off_at IS NULL AND {among('account_id')}"  # noqa: S608, E501
+        )
+        for account, destination, purpose in await services.writer.fetch(sql, (listed(wanted),)):
+            found[account].append((destination, purpose))
     return found

@@ -25,16 +25,20 @@ class Occasion:
     at: int
     ordinal: int  # of the recipient's counted hits of this kind, by arrival
     before: int | None  # the recipient's last counted open or click before this one
-    opens: Sequence[int] = ()  # arrivals of the counted opens just before this one, up to three, newest last
+    opens: Sequence[int] = ()  # arrivals of the counted opens of the two days before this one, newest last
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What rings: the event, and what its text needs. `opens` are those within the day, of a hot mail."""
+    """What rings: the event, and what its text needs. `opens` are those within the day, of a hot mail.
+
+    Where every open rings, `hot` and `silent_days` are told with the open, and make no ring of their own.
+    """
 
     event: str  # open | click | hot | revived
     opens: int | None = None
     silent_days: int | None = None
+    hot: bool = False
 
 
 def policy(mail: str | None, person: str | None, account: str | None) -> str:
@@ -48,22 +52,42 @@ def policy(mail: str | None, person: str | None, account: str | None) -> str:
 def call(setting: str, occasion: Occasion) -> Call | None:
     """What to ring under this policy, or None.
 
-    `important` is the first open, the first click, a mail getting hot (the third open within 24 h rings, the
-    fourth does not) and a mail that comes back after 14 silent days.
+    `important` is the first open, the first click, a mail getting hot (the third open within 24 h rings; what
+    follows while it stays hot does not) and a mail that comes back after 14 silent days.
     """
-    if setting == "none":
+    if setting == "none" or (setting == "first" and occasion.ordinal != 1):
         return None
-    if setting == "all" or occasion.ordinal == 1:
-        return Call(occasion.kind)
-    if setting == "first":
+    if setting != "important" or occasion.ordinal == 1:
+        every = setting == "all"
+        return Call(
+            occasion.kind,
+            silent_days=_silent_days(occasion) if every else None,
+            hot=every and _gets_hot(occasion),
+        )
+    silent = _silent_days(occasion)
+    if silent is not None:
+        return Call("revived", silent_days=silent)
+    return Call("hot", opens=HOT_OPENS) if _gets_hot(occasion) else None
+
+
+def _silent_days(occasion: Occasion) -> int | None:
+    """For how many days nothing had happened, where those are many."""
+    if occasion.before is None or occasion.at - occasion.before < SILENT:
         return None
-    if occasion.before is not None and occasion.at - occasion.before >= SILENT:
-        return Call("revived", silent_days=(occasion.at - occasion.before) // DAY)
-    if occasion.kind == "open":
-        near = [at for at in occasion.opens if 0 <= occasion.at - at <= HOT_WITHIN]
-        if len(near) == HOT_OPENS - 1:
-            return Call("hot", opens=HOT_OPENS)
-    return None
+    return (occasion.at - occasion.before) // DAY
+
+
+def _gets_hot(occasion: Occasion) -> bool:
+    """Whether this is the open that makes it hot: the one before it did not find it hot already."""
+    if occasion.kind != "open":
+        return False
+    opens = [*(at for at in occasion.opens if at <= occasion.at), occasion.at]
+
+    def hot(last: int) -> bool:
+        first = last - HOT_OPENS + 1
+        return first >= 0 and opens[last] - opens[first] <= HOT_WITHIN
+
+    return hot(len(opens) - 1) and not hot(len(opens) - 2)
 
 
 _INSTEAD = {

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from tortoise.expressions import F
 
 from models import Account, Card, Destination, Hit, Link, Message, Person, Recipient
+from tracker.destinations import card_places
 from tracker.mail.compose import mode_for
 from tracker.mail.opt_out import opted_out
 from tracker.services import Services
@@ -99,11 +100,11 @@ async def settle_mode(account: Account, message: Message, addresses: Sequence[st
 
 
 async def post_cards(message: Message, destinations: Sequence[Destination], now: dt.datetime) -> None:
-    """A card in each chat, drawn anew where there is one."""
+    """A card in each chat that is for mails, drawn anew where there is one."""
     await Card.bulk_create(
         (
             Card(message_id=message.id, destination_id=one.id, created_at=now, dirty_at=now)
-            for one in destinations
+            for one in card_places(destinations)
         ),
         ignore_conflicts=True,
     )

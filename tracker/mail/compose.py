@@ -16,6 +16,7 @@ from tortoise.exceptions import IntegrityError
 from models import Account, Card, Destination, Link, Message, Person, Recipient
 from models.database import atomically
 from models.wake import OUTBOX
+from tracker.destinations import card_places
 from tracker.keys import new_code, new_token
 from tracker.mail.addresses import capture_addresses
 from tracker.mail.draft import MAX_LINKS, Draft, DraftError, is_untracked, parse_draft, read_url
@@ -269,7 +270,7 @@ class _Batch:
                 dirty_at=self.now,
             )
             for message in messages
-            for destination in destinations
+            for destination in card_places(destinations)
         )
 
     def _tracked(self, message: Message, draft: Draft, links: Sequence[Link], refused: set[str]) -> Tracked:

@@ -28,6 +28,7 @@ class Notice:
     text: str
     message_id: int | None = None
     recipient_id: int | None = None
+    urgent: bool = False  # rings in quiet hours too: mail does not go out
 
 
 async def post(notices: Sequence[Notice], now: dt.datetime) -> None:
@@ -45,7 +46,7 @@ async def post(notices: Sequence[Notice], now: dt.datetime) -> None:
             Alert(
                 account_id=one.account_id, destination_id=place.id, message_id=one.message_id,
                 recipient_id=one.recipient_id, event_key=one.key[:64], event="notice", at=now, due_at=now,
-                facts={"text": one.text},
+                facts={"text": one.text, "urgent": True} if one.urgent else {"text": one.text},
             )
             for one in notices
             for place in chosen[one.account_id]
@@ -113,13 +114,22 @@ def maybe_twice(row: Outgoing, message: Message | None) -> Notice:
     return _notice("twice", row, message, text)
 
 
+def handed_in_twice(row: Outgoing, message: Message | None) -> Notice:
+    """A mail program that did not hear our answer, or whose user pressed send again."""
+    text = (
+        f"{_mail(message)} came from your mail program twice for {_address(row)}, "
+        "so it may arrive there twice."
+    )
+    return _notice("twice", row, message, text)
+
+
 def refused_login(mailbox: Mailbox, words: str, since: dt.datetime) -> Notice:
     """The provider does not let the user in: said once until the mailbox is connected anew."""
     text = (
         f"Your provider refuses the login of {clean_line(mailbox.address, 100)}: {words}. Your mails wait "
         "here and none is lost. Type connect to log in again; they go out at once then."
     )
-    return Notice(mailbox.account_id, f"login:{mailbox.id}:{int(since.timestamp())}", text)
+    return Notice(mailbox.account_id, f"login:{mailbox.id}:{int(since.timestamp())}", text, urgent=True)
 
 
 def no_mailbox(row: Outgoing) -> Notice:
