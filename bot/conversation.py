@@ -22,6 +22,7 @@ from bot.forms import command_line
 from bot.words import one_line
 from models import Account, Dialogue
 from tracker.mail.draft import DraftError, clean_line, parse_draft
+from tracker.mail.pasted import read_pasted
 from tracker.services import Services
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,7 @@ class Conversation:
         if not (incoming.place.private or incoming.is_command or incoming.is_button):
             return None
         try:
-            text = clean_line(incoming.text[:LONGEST_TEXT])
-            return await self._answer(replace(incoming, text=text))
+            return await self._answer(_on_one_line(incoming))
         except Exception as error:
             _log(error, incoming)
             return Reply(title=TROUBLE, kind=Kind.ERROR, private=False)
@@ -151,6 +151,18 @@ class Conversation:
         here = await find_destination(account, incoming.place)
         shown = here is not None and here.off_at is None
         return replace(reply, private=False) if shown else reply
+
+
+def _on_one_line(incoming: Incoming) -> Incoming:
+    """What was said as one line; a mail pasted with its headers is what `track` needs of it."""
+    text = incoming.text[:LONGEST_TEXT]
+    word = text.lstrip("/ \n").partition("\n")[0].partition(" ")[0]
+    command = find_command(_BOT_NAME.sub("", word))
+    if not incoming.is_button and (command is None or command.verb == "track"):
+        pasted = read_pasted(text)
+        if pasted is not None:
+            return replace(incoming, text=f"track {clean_line(pasted)}", is_command=True)
+    return replace(incoming, text=clean_line(text))
 
 
 def parse(incoming: Incoming) -> tuple[Command | None, str]:

@@ -24,6 +24,10 @@ async def answer_sent(request: Request) -> Reply:
     name = f"{quoted(message.subject)} ({message.code})"
     if message.mode == "off":
         title = f"{name} is sent. Tracking is off for it, so nothing is recorded."
+    elif message.mode == "watch":
+        title = (
+            f"{name} has left: I watch it for a reply only, since there is no pixel or link of mine in it."
+        )
     else:
         said = "counts already" if counts else "counts from now on"
         seen = "clicked" if message.mode == "clicks" else "opened or clicked"

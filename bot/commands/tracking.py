@@ -12,8 +12,10 @@ from bot.commands.registry import Command, CommandError, Question, Request
 from bot.commands.sides import told_of_sides
 from bot.words import listed, one_line, quoted
 from models import Recipient
+from tracker.mail.binding import find_tokens
 from tracker.mail.compose import Tracked, add_link, parse_draft, track, tracked_fields
 from tracker.mail.draft import EXAMPLE, Draft, DraftError
+from tracker.mail.parsing import tokens_in
 from tracker.mail.tracked import label_of
 
 # Quoted, a subject is one even where it holds an address or a URL; before <ana@acme.com> it is a name.
@@ -22,8 +24,32 @@ _QUOTED_SUBJECT = re.compile(r'(?<!\S)"([^"]+)"(?!\s*<)(?!\S)')
 
 async def answer_track(request: Request) -> Reply:
     """The new mail's pixel, links and copy page. Somebody else's errors of use come as DraftError."""
-    tracked = await track(request.services, request.account, read_draft(request.arguments))
+    known, text = await _known_mail(request)
+    if known is not None:
+        return known
+    tracked = await track(request.services, request.account, read_draft(text))
     return await _describe(request, tracked)
+
+
+async def _known_mail(request: Request) -> tuple[Reply | None, str]:
+    """What there is to say where the text quotes a mail that is tracked already; else the text.
+
+    Our own links are never tracked once more: one that is nobody's mail here is left out.
+    """
+    place = request.services.settings.public_url
+    tokens = tokens_in([request.arguments.encode("utf-8", "replace")], place)
+    if not tokens:
+        return None, request.arguments
+    found = await find_tokens(request.account.id, tokens)
+    if not found:
+        ours = re.compile(rf"<?{re.escape(place)}/[co]/[\w-]+\S*", re.IGNORECASE)
+        return None, ours.sub(" ", request.arguments).strip() or "-"
+    code = found[0].code
+    return Reply(
+        title=f"{quoted(found[0].subject)} is tracked already, as {code}: its links are in that text.",
+        buttons=((Button("Details", f"show {code}"), Button("Sent", f"sent {code}")),),
+        data={"message": code},
+    ), ""
 
 
 def read_draft(text: str) -> Draft:

@@ -85,7 +85,7 @@ def parse_mail(raw: bytes, public_url: str) -> Parsed:
         fault = str(refused)
     except Exception as error:  # the library raises nearly anything on hostile bytes
         fault = type(error).__name__
-    return Parsed(fault=fault, doubled=doubled, tokens=_find_tokens([raw], public_url))
+    return Parsed(fault=fault, doubled=doubled, tokens=tokens_in([raw], public_url))
 
 
 def _check_headers(raw: bytes) -> str:
@@ -152,7 +152,7 @@ def _read(
         ),
         date=_or(lambda: _date(message), None),
         kind=kind,
-        tokens=_find_tokens(texts, public_url),
+        tokens=tokens_in(texts, public_url),
         failed=returned.failed,
         why=returned.why,
         doubled=doubled,
@@ -214,7 +214,7 @@ def _decoded(part: email.message.Message) -> bytes:
     return payload.replace(b"\0", b"") if isinstance(payload, bytes) else b""
 
 
-def _find_tokens(texts: Sequence[bytes] | Iterator[bytes], public_url: str) -> tuple[tuple[str, str], ...]:
+def tokens_in(texts: Sequence[bytes] | Iterator[bytes], public_url: str) -> tuple[tuple[str, str], ...]:
     """Our pixel and link addresses in the texts, as (o or c, token), each once in their order."""
     place = re.escape(public_url.partition("://")[2].encode())
     ours = re.compile(rb"(?i:" + place + rb")/(?:(o)/([\w-]{22})\.gif|(c)/([\w-]{22}))(?![\w-])")
