@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64decode
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiosmtpd.smtp import AuthResult, syntax
 
@@ -53,6 +53,7 @@ class Client(TlsConnection):
         self._server = server
         self._encrypted = encrypted
         self._opening: asyncio.Task[None] | None = None
+        self._early = b""  # of the handshake, on a TLS port
         self._deadline: asyncio.TimerHandle | None = None
         self._bad_logins = 0
         self.mailbox: Mailbox | None = None
@@ -80,7 +81,23 @@ class Client(TlsConnection):
         else:
             super().turn_away(transport)
 
+    def data_received(self, data: bytes) -> None:
+        if self._encrypted and self.session is None:
+            self._early += data
+        else:
+            super().data_received(data)
+
+    def _hand_early(self, plain: asyncio.Transport) -> None:
+        """The beginning of the handshake, where it came before TLS took over, as it may under uvloop."""
+        tls: Any = plain.get_protocol()  # a BufferedProtocol, uvloop's by name only
+        while self._early and tls is not self:
+            room = memoryview(tls.get_buffer(len(self._early)))
+            piece, self._early = self._early[: len(room)], self._early[len(room) :]
+            room[: len(piece)] = piece
+            tls.buffer_updated(len(piece))
+
     async def _open(self, plain: asyncio.Transport) -> None:
+        self.loop.call_soon(self._hand_early, plain)  # once `encrypt` waits
         secured = await self.encrypt(plain)
         if secured is None:
             self.connection_lost(None)
