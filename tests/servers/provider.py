@@ -46,6 +46,7 @@ class Provider:
     refused: dict[str, str] = field(default_factory=dict)  # answer to RCPT, by address
     answer: str | Callable[[Got], str] = OK  # after the dot; only 250 keeps the mail
     after_dot: str = "answer"  # or "drop": kept, and no answer; "hang": kept, and silence; "lose": neither
+    drops: int = 0  # so many of the next answers get lost, as with "drop"
     login_answer: str = ""  # instead of looking at user and password
     away: bool = False  # closes every connection at once
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -91,6 +92,8 @@ class _Handler:
             server.transport.get_extra_info("ssl_object") is not None,
         )
         how = provider.after_dot
+        if provider.drops:
+            provider.drops, how = provider.drops - 1, "drop"
         if how == "answer":
             answer = provider.answer(got) if callable(provider.answer) else provider.answer
             if answer.startswith("250"):

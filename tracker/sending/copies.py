@@ -125,7 +125,7 @@ async def _write(
     await news.post(message)
     for row in doubled:
         await mark(row.recipient_id, maybe_twice=True)
-    await notices.post([notices.maybe_twice(row, message) for row in doubled], now)
+    await notices.post([notices.handed_in_twice(row, message) for row in doubled], now)
 
 
 async def _composed(mail: SpooledMail) -> Message | None:
