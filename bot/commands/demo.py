@@ -1,4 +1,4 @@
-"""`demo`: a sample mail is opened and clicked at once, over real HTTP, so that a newcomer sees it ring."""
+"""`demo`: a sample mail is opened, clicked and answered at once, so that a newcomer sees it ring."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ async def answer_demo(request: Request) -> Reply:
 
 DEMO = Command(
     verb="demo",
-    summary="Watch a sample mail being opened and clicked",
+    summary="Watch a sample mail being opened, clicked and answered",
     usage="",
     handler=answer_demo,
-    details=("A made-up recipient opens it from three networks and clicks its link, on this very instance.",),
+    details=(
+        "A made-up recipient opens it from three networks, clicks its link and answers, on this very "
+        "instance; a reminder rings in between.",
+    ),
     examples=("demo",),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.processes.mailbell import environment, mailbell
+from tests.processes.mailbell import environment, free_port, mailbell
 
 SAFARI = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -21,11 +21,11 @@ SAFARI = (
 
 
 async def short_command(
-    directory: Path, port: int, *arguments: str, stdout: Any = asyncio.subprocess.PIPE
+    directory: Path, port: int, *arguments: str, stdout: Any = asyncio.subprocess.PIPE, **settings: str
 ) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `python -m bot ARGUMENTS` beside a running service."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", *arguments, cwd=directory, env=environment(port),
+        sys.executable, "-m", "bot", *arguments, cwd=directory, env=environment(port, **settings),
         stdout=stdout, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
@@ -33,8 +33,8 @@ async def short_command(
     return process.returncode, (out or b"").decode(), err.decode()
 
 
-async def test_demo_rings_three_times_and_tells_the_click(tmp_path):
-    async with mailbell(tmp_path, "--json", "--exit") as bell:
+async def test_demo_rings_three_times_reminds_and_tells_click_and_answer(tmp_path):
+    async with mailbell(tmp_path, "--json", "--exit", CAPTURE_PORT=str(free_port())) as bell:
         await bell.say("demo")
         bell.process.stdin.close()
         third = await bell.wait_for(lambda line: "(3rd time)" in line.get("text", ""))
@@ -42,12 +42,15 @@ async def test_demo_rings_three_times_and_tells_the_click(tmp_path):
         assert (third["event"], third["recipient"], third["count"]) == ("open", "ana@acme.com", 3)
         click = await bell.wait_for(lambda line: line.get("event") == "click")
         assert "clicked acme.com/deck" in click["text"]
+        assert await bell.wait_for(lambda line: line.get("event") == "reminder")
+        reply = await bell.wait_for(lambda line: line.get("event") == "reply")
+        assert reply["recipient"] == "ana@acme.com"
         assert await asyncio.wait_for(bell.process.wait(), 30) == 0
     opens = [line["text"] for line in bell.lines if line.get("event") == "open"]
     assert len(opens) == 3
     cards = [line for line in bell.lines if line["kind"] in ("card", "card_edit")]
     assert cards[0]["kind"] == "card"
-    assert "opened ×3" in cards[-1]["text"]
+    assert "opened ×3 · clicked · replied" in cards[-1]["text"]
 
 
 async def test_track_answers_with_pixel_link_and_copy_page_and_a_stranger_opening_it_rings(tmp_path):
