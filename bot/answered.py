@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from bot.chat import Place, Reply, Sent
+from bot.presses import remember_asker
 from models import Destination, Message
 from models.database import DATABASE_FAULTS, atomically
 from tracker.mail.traces import with_answer
@@ -16,8 +17,16 @@ from tracker.mail.traces import with_answer
 log = logging.getLogger(__name__)
 
 
-async def remember_answer(place: Place, reply: Reply, sent: Sent) -> None:
-    """Keeps where `reply` stands, if it is about one mail. Never raises: the answer is shown already."""
+async def remember_answer(place: Place, reply: Reply, sent: Sent, asker: str | None = None) -> None:
+    """Keeps where `reply` stands, if it is about one mail; and in a group, whose its buttons are.
+
+    `asker` is the chat's id of who asked. Never raises: the answer is shown already.
+    """
+    if asker is not None and reply.buttons and not place.private:
+        try:
+            await remember_asker(place, sent.remote_id, asker)
+        except DATABASE_FAULTS as error:
+            log.warning("whose an answer is was not stored: %s", type(error).__name__)
     code = reply.data.get("message")
     if not isinstance(code, str) or reply.file is not None:
         return

@@ -19,6 +19,7 @@ from bot.commands import COMMANDS, find_command
 from bot.commands.invitations import welcome
 from bot.commands.registry import Command, CommandError, Request
 from bot.forms import command_line
+from bot.presses import NOT_YOURS, may_press
 from bot.words import one_line
 from models import Account, Dialogue
 from tracker.mail.draft import DraftError, clean_line, parse_draft
@@ -64,6 +65,8 @@ class Conversation:
         account = await identify(self._services, incoming)
         if account is None:
             return await self._receive_stranger(incoming)
+        if not await may_press(account, incoming):
+            return NOT_YOURS
         reply = await self._converse(account, incoming)
         return reply and await self._place(account, incoming, reply)
 

@@ -99,7 +99,8 @@ def press(body: Body) -> Said | None:
         user_name=_name(user),
         text=str(value).removeprefix(FORM),
         is_button=not asks_form,  # a verb typed with nothing asks its questions, a pressed one does not
-        pressed_on=f"{channel}:{ts}" if ts else None,
+        # What only one person sees is theirs anyway.
+        pressed_on=f"{channel}:{ts}" if ts and not container.get("is_ephemeral") else None,
     )
     # One trigger is one press; a second press of the same button has another one.
     return Said(event_id_of(body), incoming, channel, _url(body), _word(body, "trigger_id"))

@@ -85,26 +85,26 @@ class Answers:
         """Shows the reply; what it returns is for the pop-up of the press."""
         place = said.incoming.place
         if place.private:
-            await self._say(place, reply, said.message_id if said.query_id else None)
+            await self._say(said, place, reply, said.message_id if said.query_id else None)
             return ""
         if can_pop_up and _is_brief(reply):
             return one_line(reply)
         if not reply.private:
-            await self._say(place, reply, said.message_id)
+            await self._say(said, place, reply, said.message_id)
             return ""
         try:
-            await self._say(Place(platform=PLATFORM, chat_id=said.incoming.user_id), reply, None)
+            await self._say(said, Place(platform=PLATFORM, chat_id=said.incoming.user_id), reply, None)
             note = ANSWERED_PRIVATELY
         except GoneError:
             note = f"I may not write to you yet: open {self._channel.address}, press Start, and ask again."
         if can_pop_up:
             return note
-        await self._say(place, Reply(title=note, private=False), said.message_id)
+        await self._say(said, place, Reply(title=note, private=False), said.message_id)
         return ""
 
-    async def _say(self, place: Place, reply: Reply, under: str | None) -> None:
+    async def _say(self, said: Said, place: Place, reply: Reply, under: str | None) -> None:
         for step in self._channel.steps(place, reply, under):
-            await remember_answer(place, reply, await _patiently(step))
+            await remember_answer(place, reply, await _patiently(step), said.incoming.user_id)
 
 
 def _is_brief(reply: Reply) -> bool:
