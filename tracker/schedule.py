@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tracker import retention
 from tracker.hits import teaching
-from tracker.insights import sides
+from tracker.insights import habits, sides
 from tracker.reminders import defaults, firing
 from tracker.services import Services
 
@@ -32,6 +32,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("retention", 6 * 3600, retention.enforce),
     Duty("taught", 5, teaching.catch_up),
     Duty("sides", 300, sides.learn),
+    Duty("habits", 900, habits.learn),
     Duty("reminders", 20, firing.fire_due, firing.seconds_to_next),
     Duty("default reminders", 30, defaults.apply_defaults),
 )

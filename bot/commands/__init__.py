@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.commands.arming import SENT
+from bot.commands.best import BEST
 from bot.commands.capture import CAPTURE
 from bot.commands.connect import CONNECT
 from bot.commands.demo import DEMO
@@ -13,6 +14,7 @@ from bot.commands.help import CANCEL, HELP, SKIP
 from bot.commands.invitations import CLAIM, INVITE, START
 from bot.commands.listing import LIST
 from bot.commands.mutes import MUTE, UNMUTE
+from bot.commands.people import PEOPLE
 from bot.commands.registry import Command
 from bot.commands.remind import REMIND
 from bot.commands.reminders import DONE, REMINDERS, SNOOZE
@@ -31,6 +33,8 @@ COMMANDS: tuple[Command, ...] = (
     SHOW,
     WHY,
     STATS,
+    BEST,
+    PEOPLE,
     ME_COMMAND,
     MACHINE_COMMAND,
     TAUGHT,

@@ -1,0 +1,104 @@
+"""When people look at their mail, from the rows: the facts that tracker/insights/best.py judges.
+
+One person's hours are read from their newest mails whenever somebody asks; what is usual in an account is
+worked out by a duty (`learn`), from its newest mails, and kept in one row. Always scoped by the account.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from models import Account, Habit, Person
+from models.columns import to_micros
+from tracker.insights.best import Best, Grid, Group, Letter, NotEnough, best_of, grid_of, group_of
+from tracker.insights.reading import copies_to, newest_copies, opens_of
+from tracker.services import Services
+
+MAILS = 200  # the newest to one person: habits change
+MAILS_OF_ALL = 4000  # the newest of an account
+KEPT = dt.timedelta(hours=6)  # after which what is usual is worked out anew
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Habits:
+    """`zone` is the name of the zone that the hours are in; `zone_known`: it was set for this person."""
+
+    found: Best | NotEnough
+    zone: str
+    zone_known: bool
+    mails: int
+
+
+def zone_named(name: str | None) -> dt.tzinfo:
+    """The zone; UTC where none is set or this machine does not know it."""
+    try:
+        return ZoneInfo(name) if name else dt.UTC
+    except (ValueError, OSError, KeyError):
+        return dt.UTC
+
+
+async def habits_of(services: Services, account: Account, address: str) -> Habits:
+    """When this person looks at mail, by their newest mails."""
+    now = to_micros(services.now())
+    person = await Person.get_or_none(account_id=account.id, address=address)
+    zone = (person.timezone if person else None) or account.timezone or ""
+    copies = [one for one in await copies_to(services, account.id, address, now, MAILS) if one.tracked]
+    opens = await opens_of(services, copies)
+    grid = grid_of((Letter(one.sent, tuple(opens.get(one.id, ()))) for one in copies), zone_named(zone), now)
+    group, _ = await _usual(services, account)
+    known = bool(person and person.timezone)
+    return Habits(best_of(grid, group), zone or "UTC", known, len(copies))
+
+
+async def habits_of_all(services: Services, account: Account) -> Habits:
+    """When everybody the account writes to looks at mail, each in their own zone."""
+    group, grid = await _usual(services, account)
+    return Habits(best_of(grid, group.neutral), account.timezone or "UTC", False, grid.mails)
+
+
+async def _usual(services: Services, account: Account) -> tuple[Group, Grid]:
+    """As it was worked out last; at once where it never was, or the account's zone is another now."""
+    row = await Habit.get_or_none(account_id=account.id)
+    if row is None or row.zone != (account.timezone or ""):
+        return await _work_out(services, account)
+    return Group.of(row.facts.get("group")), Grid.of(row.facts.get("grid"))
+
+
+async def _work_out(services: Services, account: Account) -> tuple[Group, Grid]:
+    now = to_micros(services.now())
+    copies = [one for one in await newest_copies(services, account.id, now, MAILS_OF_ALL) if one.tracked]
+    opens: dict[int, list[int]] = {}
+    for start in range(0, len(copies), _BATCH):
+        opens |= await opens_of(services, copies[start : start + _BATCH])
+    by_address: defaultdict[str, list[Letter]] = defaultdict(list)
+    for one in copies:
+        by_address[one.address].append(Letter(one.sent, tuple(opens.get(one.id, ()))))
+    zones = dict(
+        await Person.filter(account_id=account.id, timezone__isnull=False).values_list("address", "timezone")
+    )
+    grids = [
+        grid_of(mails, zone_named(str(zones.get(address) or account.timezone or "")), now)
+        for address, mails in by_address.items()
+    ]
+    group, total = group_of(grids), Grid()
+    for grid in grids:
+        total.add(grid)
+    facts = {"group": group.row, "grid": total.row}
+    await Habit.update_or_create(
+        {"at": services.now(), "zone": account.timezone or "", "facts": facts}, account_id=account.id
+    )
+    return group, total
+
+
+async def learn(services: Services) -> int:
+    """Works out anew what is usual in the accounts where that is old; in how many."""
+    old = services.now() - KEPT
+    fresh = set(await Habit.filter(at__gt=old).values_list("account_id", flat=True))
+    accounts = [one for one in await Account.all() if one.id not in fresh]
+    for account in accounts:
+        await _work_out(services, account)
+    return len(accounts)
