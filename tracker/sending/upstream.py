@@ -167,8 +167,9 @@ class Connection:
         """Waits until what was written has left, or an answer came early."""
         transport = self._client.transport
         left, since = -1, asyncio.get_running_loop().time()
-        while isinstance(transport, asyncio.WriteTransport) and not answer.done():
-            waiting = transport.get_write_buffer_size()
+        size = getattr(transport, "get_write_buffer_size", None)  # uvloop's transports are no WriteTransport
+        while size is not None and not answer.done():
+            waiting = size()
             if not waiting:
                 return
             now = asyncio.get_running_loop().time()
