@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from bot import connect_cli, operate, records, update_networks
+from bot import connect_cli, doctor_cli, operate, records, update_networks
 from bot.process import Options, Parts, StartRefusedError, run
 from models.database import ServiceRunningError
 from models.migrate import MigrationError
@@ -104,6 +104,7 @@ operate.add_commands(main, _finish)
 records.add_commands(main, _finish)
 update_networks.add_command(main, _finish)
 connect_cli.add_command(main, _finish)
+doctor_cli.add_command(main, _finish)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from tracker import retention
+from tracker import retention, summaries
+from tracker.doctor import daily
 from tracker.hits import teaching
 from tracker.insights import habits, sides
 from tracker.reminders import defaults, firing
@@ -32,8 +33,10 @@ DUTIES: tuple[Duty, ...] = (
     Duty("retention", 6 * 3600, retention.enforce),
     Duty("taught", 5, teaching.catch_up),
     Duty("sides", 300, sides.learn),
+    Duty("doctor", 600, daily.look),
     Duty("habits", 900, habits.learn),
     Duty("reminders", 20, firing.fire_due, firing.seconds_to_next),
+    Duty("summaries", 30, summaries.tell_due),
     Duty("default reminders", 30, defaults.apply_defaults),
 )
 

@@ -7,6 +7,7 @@ from bot.commands.best import BEST
 from bot.commands.capture import CAPTURE
 from bot.commands.connect import CONNECT
 from bot.commands.demo import DEMO
+from bot.commands.doctor import DOCTOR
 from bot.commands.erasure import FORGET
 from bot.commands.exports import EXPORT
 from bot.commands.figures import STATS
@@ -48,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     CONNECT,
     FORGET,
     EXPORT,
+    DOCTOR,
     INVITE,
     DEMO,
     HELP,

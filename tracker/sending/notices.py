@@ -29,6 +29,7 @@ class Notice:
     message_id: int | None = None
     recipient_id: int | None = None
     urgent: bool = False  # rings in quiet hours too: mail does not go out
+    buttons: tuple[tuple[str, str], ...] = ()  # text and action
 
 
 async def post(notices: Sequence[Notice], now: dt.datetime) -> None:
@@ -46,13 +47,22 @@ async def post(notices: Sequence[Notice], now: dt.datetime) -> None:
             Alert(
                 account_id=one.account_id, destination_id=place.id, message_id=one.message_id,
                 recipient_id=one.recipient_id, event_key=one.key[:64], event="notice", at=now, due_at=now,
-                facts={"text": one.text, "urgent": True} if one.urgent else {"text": one.text},
+                facts=_facts(one),
             )
             for one in notices
             for place in chosen[one.account_id]
         ),
         ignore_conflicts=True,
     )  # fmt: skip
+
+
+def _facts(one: Notice) -> dict[str, object]:
+    facts: dict[str, object] = {"text": one.text}
+    if one.urgent:
+        facts["urgent"] = True
+    if one.buttons:
+        facts["buttons"] = [list(button) for button in one.buttons]
+    return facts
 
 
 def named(subject: str) -> str:

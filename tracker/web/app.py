@@ -20,7 +20,7 @@ from tracker.web.intake import Intake
 from tracker.web.keys import CHAT_HEALTH, INTAKE, RECORDER, SERVICES, UNDER_WAY, ChatHealth, UnderWay
 
 BODY_LIMIT = 256 * 1024
-_PAGES = ("tracker.web.copy_page", "tracker.web.privacy", "tracker.web.connect")
+_PAGES = ("tracker.web.copy_page", "tracker.web.privacy", "tracker.web.connect", "tracker.web.probe")
 
 
 @web.middleware
