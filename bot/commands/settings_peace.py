@@ -14,6 +14,7 @@ from bot.commands.days import read_clock, read_weekdays, tell_days
 from bot.commands.registry import CommandError, Request
 from bot.words import one_line
 from models import Account, Alert
+from models.columns import to_micros
 from models.database import atomically
 from models.wake import OUTBOX
 from tracker.preferences import Stored, change, read_days, read_time, stored, workdays
@@ -201,10 +202,13 @@ async def change_weekly(request: Request, value: str) -> Reply:
     )
 
 
-async def _store(request: Request, name: str, value: object) -> None:
+async def _store(request: Request, name: str, value: Stored | None) -> None:
+    """What is ordered now begins with the next time that comes."""
+    since = to_micros(request.services.now())
+
     def work(kept: Stored) -> Stored:
         rest = {key: one for key, one in kept.items() if key != name}
-        return rest if value is None else {**rest, name: value}
+        return rest if value is None else {**rest, name: {**value, "since": since}}
 
     await change(request.account.id, work)
 

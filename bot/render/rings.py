@@ -12,14 +12,17 @@ from typing import Any
 
 from bot.chat import Button, Kind, Reply
 from bot.render.reminders import reminder_buttons, reminder_lines, reminder_sentence
+from bot.render.summaries import summary_buttons, summary_lines, summary_sentence
 from bot.words import duration, nth_time, one_line, plural, quoted, span
+
+_SUMMARIES = frozenset({"morning", "weekly"})
 
 
 @dataclass(frozen=True)
 class Ring:
     """One alert with what its text needs from other rows."""
 
-    event: str  # open | click | hot | revived | reply | bounce | reminder | notice
+    event: str  # open | click | hot | revived | reply | bounce | reminder | morning | weekly | notice
     code: str | None = None  # of the mail; a notice may have none
     subject: str = ""
     recipient: str | None = None  # address; None where several share the pixel or link
@@ -49,12 +52,16 @@ def ring(one: Ring) -> Reply:
     """The audible message of one alert."""
     times = f" ({nth_time(one.ordinal)})" if one.ordinal and one.ordinal > 1 and _counts(one) else ""
     known = _known(one)
-    lines = reminder_lines(one.facts) if one.event == "reminder" else ((known,) if known else ())
+    lines: tuple[str, ...] = (known,) if known else ()
+    if one.event == "reminder":
+        lines = reminder_lines(one.facts)
+    elif one.event in _SUMMARIES:
+        lines = summary_lines(one.facts)
     return Reply(
         title=sentence(one) + times,
         lines=lines,
         buttons=_buttons(one),
-        kind=Kind.ALERT,
+        kind=Kind.DIGEST if one.event in _SUMMARIES else Kind.ALERT,
         data=one.data,
     )
 
@@ -102,6 +109,8 @@ def sentence(one: Ring) -> str:
         return f"{who or 'Someone'} {_maybe(one)}replied to {mail}"
     if one.event == "bounce":
         return f"{mail} {_maybe(one)}did not reach {who or 'a recipient'}"
+    if one.event in _SUMMARIES:
+        return summary_sentence(one.event, one.facts)
     if one.event == "reminder":
         return reminder_sentence(one.subject, who, one.facts)
     return _notice_text(one) or f"News about {mail}"
@@ -162,6 +171,8 @@ _OF_HITS = frozenset({"open", "click", "hot", "revived"})
 def _buttons(one: Ring) -> tuple[tuple[Button, ...], ...]:
     if one.event == "notice" and one.facts.get("buttons"):
         return (tuple(Button(str(text), str(action)) for text, action in one.facts["buttons"]),)
+    if one.event in _SUMMARIES:
+        return summary_buttons(one.facts)
     if one.code is None:
         return ()
     if one.event == "reminder":

@@ -21,6 +21,7 @@ from tracker.hits.rescore import rescore
 from tracker.insights.lists import find_message
 from tracker.mail.traces import leave_alert_traces, leave_answer_traces, leave_card_traces
 from tracker.services import Services
+from tracker.summaries import erase_from_summaries
 
 BATCH = 1000  # rows of one transaction
 NEVER_SHOWN = ("silenced", "dropped")  # alerts of which no chat holds anything
@@ -65,6 +66,7 @@ async def erase_message(services: Services, message: Message) -> int:
         await leave_alert_traces(now, message_id=message.id)
         await leave_card_traces(await Card.filter(message_id=message.id), account_id, now)
         await leave_answer_traces(await Message.get(id=message.id), now)
+        await erase_from_summaries(account_id, [message.code], now)
         people = await Recipient.filter(message_id=message.id).values_list("person_id", flat=True)
         if not await Outgoing.filter(message_id=message.id, state="waiting").exists():
             await Outgoing.filter(message_id=message.id).delete()

@@ -27,6 +27,7 @@ from models import (
     Outgoing,
     Person,
     Recipient,
+    Reminder,
 )
 from models.columns import EPOCH
 from models.database import atomically, forget_traces_on_disk
@@ -159,6 +160,7 @@ async def _erase_mentions(services: Services, account: Account, forms: Sequence[
         await Alert.filter(id__in=mentions).exclude(fix_text=FORGOTTEN).delete()
         await _blot_out_of_subjects(account, forms)
         await _end_dialogues(account, forms)
+        await _blot_out_of_reminders(account, forms)
         await Captured.filter(Q(id__in=copies) | Q(account_id=account.id, from_address__in=forms)).delete()
         await Outgoing.filter(account_id=account.id, address__in=forms).delete()
         await Person.filter(account_id=account.id, address__in=forms).delete()
@@ -170,6 +172,12 @@ async def _blot_out_of_subjects(account: Account, forms: Sequence[str]) -> None:
     named = Q(*(Q(subject__icontains=form) for form in forms), join_type="OR")
     for message in await Message.filter(named, account_id=account.id):
         await Message.filter(id=message.id).update(subject=_without(message.subject, forms))
+
+
+async def _blot_out_of_reminders(account: Account, forms: Sequence[str]) -> None:
+    """An owner's own words may name her."""
+    named = Q(*(Q(text__icontains=form) for form in forms), join_type="OR")
+    await Reminder.filter(named, account_id=account.id).update(text=None)
 
 
 async def _end_dialogues(account: Account, forms: Sequence[str]) -> None:

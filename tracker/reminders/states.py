@@ -60,10 +60,10 @@ async def doubt_of_opens(mail: Message, about: Sequence[Recipient], *, shared: b
 
 async def _doubt_of(mail: Message, person: Recipient) -> str | None:
     if person.opted_out_at is not None:
-        return f"{person.address} opted out of tracking"
+        return "its reader opted out of tracking"
     if person.loaded_at is not None:
-        return f"Apple Mail loads every picture for {person.address} by itself"
+        return "Apple Mail loads every picture there by itself"
     side = side_of(await signs_of(mail.account_id, person.address))
     if side.apple:
-        return f"Apple Mail loads every picture for {person.address} by itself"
-    return f"pictures are blocked for {person.address}" if side.images_blocked else None
+        return "Apple Mail loads every picture there by itself"
+    return "pictures are blocked there" if side.images_blocked else None
