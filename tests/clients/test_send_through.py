@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from playwright.async_api import async_playwright
 
 from tests.clients.comparing import check_unchanged, difference, links_of, page_of, token_of
 from tests.clients.conftest import Gate, gate
-from tests.clients.letters import SENDER, Letter, Outgoing
+from tests.clients.letters import Letter, Outgoing
+from tests.clients.mailbox import connect
 from tests.clients.senders import SENDERS, with_smtplib
-from tests.flows.test_newcomer import short_command
 from tests.processes.mailbell import Mailbell, free_port, mailbell
 from tests.servers.certificates import make_certificates
 from tests.servers.postfix import PASSWORD, USER, Postfix, postfix
@@ -77,7 +76,7 @@ async def way_through(folder: Path) -> AsyncIterator[Way]:
             await bell.say("help")
             await bell.wait_for(lambda line: line["kind"] == "reply")
             between.is_open.set()
-            user, password = await connect(bell, folder, between.port, settings)
+            user, password = await connect(bell, folder, between.port, USER, PASSWORD, "starttls", settings)
             between.is_open.clear()
             servers = {
                 security: Outgoing(port, security, user, password, own.authority)
@@ -85,18 +84,6 @@ async def way_through(folder: Path) -> AsyncIterator[Way]:
             }
             yield Way(bell, folder, provider, between, servers)
             assert await bell.end() == 0
-
-
-async def connect(bell: Mailbell, folder: Path, port: int, settings: dict[str, str]) -> tuple[str, str]:
-    """Connects the provider's mailbox as an operator does; the login for mail programs."""
-    (folder / "password").write_text(PASSWORD)
-    code, out, err = await short_command(
-        folder, bell.port, "connect", "--host", "localhost", "--port", str(port), "--security", "starttls",
-        "--user", USER, "--password-file", "password", "--address", SENDER, "--json", **settings,
-    )  # fmt: skip
-    assert code == 0, err
-    made = json.loads(out)
-    return made["submission_user"], made["submission_password"]
 
 
 @pytest.fixture
