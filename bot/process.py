@@ -197,10 +197,18 @@ async def _start_chats_and_web(
             await chat.start()
             stack.push_async_callback(chat.stop)
         courier = Courier(services, chats)
-        for work in (Judge(services).run(), courier.run(), run_schedule(services)):
+        works = (Judge(services).run(), courier.run(), run_schedule(services), _watch_mailboxes(services))
+        for work in works:
             await stack.enter_async_context(_in_background(work, stopping))
     if console is not None and options.exit_when_done:
         await stack.enter_async_context(_in_background(console.done(), stopping))
+
+
+async def _watch_mailboxes(services: Services) -> None:
+    """Replies that come into people's mailboxes."""
+    from tracker.replies.watcher import Watcher  # the web role never needs it
+
+    await Watcher(services).run()
 
 
 def _build_chats(services: Services, conversation: Conversation) -> dict[str, Chat]:

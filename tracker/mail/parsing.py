@@ -52,6 +52,7 @@ class Parsed:
     tokens: tuple[tuple[str, str], ...] = ()
     failed: tuple[str, ...] = ()  # of a bounce or delay: whom it did not reach
     why: str = ""  # of a bounce or delay: the server's words
+    returned: bool = False  # a server wrote it about mail that came back: its parts tell what became of that
     doubled: str = ""
     fault: str = ""
 
@@ -135,7 +136,8 @@ def _read(
     sender = senders[0][1] if len(senders) == 1 else ""
     subject = _or(_text(message), "")
     kind, returned = kind_of(message, sender), Returned("")
-    if kind == "bounce":
+    is_returned = kind == "bounce"
+    if is_returned:
         returned = read_returned(parts, subject)
         kind = returned.kind
     to = _addresses(message, ("To", "Cc"))
@@ -155,6 +157,7 @@ def _read(
         tokens=tokens_in(texts, public_url),
         failed=returned.failed,
         why=returned.why,
+        returned=is_returned,
         doubled=doubled,
     )
 
