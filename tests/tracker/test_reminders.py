@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tracker.reminders.ordering import (
 )
 from tracker.reminders.orders import parse_order
 from tracker.reminders.times import WhenError, parse_when
+from tracker.schedule import Duty, run_schedule
 from tracker.services import Services
 from tracker.settings import Settings
 
@@ -351,6 +353,27 @@ async def test_a_default_that_is_done_does_not_come_back(desk: Desk):
     rows = await Reminder.all()
     await finish(desk.services, desk.alice, [one.id for one in rows])
     assert await apply_defaults(desk.services) == 0
+
+
+async def test_a_duty_that_knows_its_next_time_is_run_then(desk: Desk):
+    runs: list[int] = []
+    twice = asyncio.Event()
+
+    async def work(services: Services) -> None:
+        runs.append(1)
+        if len(runs) == 2:
+            twice.set()
+
+    async def until(services: Services) -> float | None:
+        return 0.0 if len(runs) == 1 else None
+
+    schedule = asyncio.create_task(run_schedule(desk.services, [Duty("one", 3600, work, until)]))
+    async with asyncio.timeout(20):
+        await twice.wait()
+    schedule.cancel()
+    with suppress(asyncio.CancelledError):
+        await schedule
+    assert len(runs) == 2
 
 
 def test_the_rule_says_what_becomes_of_each_condition(clock: Clock):

@@ -60,9 +60,14 @@ async def unmark_replied(services: Services, mail: Message) -> int | None:
 
 
 async def _store(mail: Message, replied_at: dt.datetime | None, details: dict[str, object]) -> None:
-    await Message.filter(id=mail.id).update(
-        replied_at=replied_at, details=details, revision=F("revision") + 1
-    )
+    changed: dict[str, object] = {
+        "replied_at": replied_at,
+        "closed_at": replied_at,
+        "details": details or None,
+    }
+    if replied_at is not None:
+        changed["last_event_at"] = replied_at
+    await Message.filter(id=mail.id).update(**changed, revision=F("revision") + 1)
     people = await Recipient.filter(message_id=mail.id, replied_at__isnull=True).limit(2)
     if replied_at is not None and len(people) == 1:
         await Recipient.filter(id=people[0].id).update(replied_at=replied_at)
