@@ -37,6 +37,7 @@ KEPT = (
     Kept("own_device", "seen_at", aging=False),  # a device is seen again and again
     # A device that somebody said is theirs is theirs for a day; what is no person stays none.
     Kept("taught", "at", "answer = 'me'", aging=False),
+    Kept("reminder", "due_at", "done_at IS NOT NULL OR fired_at IS NOT NULL", aging=False),
     # What was held or seen and belongs to no mail; what is of a mail goes with it.
     Kept("captured", "at", "message_id IS NULL"),
     Kept("inbound_event", "at", for_days=EVENTS_KEPT.days),
