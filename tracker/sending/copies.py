@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import F
@@ -16,7 +17,6 @@ from models import Account, Destination, Message, Outgoing
 from models.database import atomically
 from models.wake import OUTBOX
 from tracker.destinations import card_places, choose
-from tracker.hits.own_devices import learn
 from tracker.mail.addresses import CaptureBox, find_box
 from tracker.mail.binding import add_recipients, find_tokens, post_cards, settle_mode
 from tracker.mail.capture import RefusedMailError, key_of, take_copy
@@ -34,25 +34,46 @@ COMPOSED_BEFORE = dt.timedelta(hours=1)  # a mail that answers one quotes pixels
 _TRIES = 5
 
 
-async def make_copies(
-    services: Services, name: str, envelope: Envelope, examined: Examined, raw: bytes
-) -> None:
-    """Writes what the spooled mail `name` comes to; nothing where that was done. Raises database faults.
+@dataclass(frozen=True)
+class Spooled:
+    """A mail of the spool, and what it says."""
 
-    Our own capture addresses among its recipients get no copy: what their tags order is kept. A mail to
+    name: str
+    envelope: Envelope
+    examined: Examined
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class _Addressed:
+    """A mail with whom it goes to, but for our own addresses, and what these order."""
+
+    mail: Spooled
+    others: Sequence[str]
+    tag: Tag
+
+
+async def make_copies(services: Services, mails: Sequence[Spooled]) -> None:
+    """Writes what spooled mails come to, in one commit; nothing where that was done. Raises database faults.
+
+    Our own capture addresses among the recipients get no copy: what their tags order is kept. A mail to
     nobody else is taken as a captured one.
     """
-    await learn(services, envelope.account_id, envelope.device, "submission")
-    boxes = await _own_boxes(services, envelope)
-    others = [one for one in dict.fromkeys(envelope.recipients) if one not in boxes]
-    if not others:
-        await _take(services, list(boxes.values()), examined, envelope, raw)
-        return
-    tag = _joined(boxes.values())
+    addressed = []
+    for mail in mails:
+        boxes = await _own_boxes(services, mail.envelope)
+        others = [one for one in dict.fromkeys(mail.envelope.recipients) if one not in boxes]
+        if others:
+            addressed.append(_Addressed(mail, others, _joined(boxes.values())))
+        else:
+            await _take(services, list(boxes.values()), mail)
 
     async def write() -> None:
-        if not await Outgoing.filter(spool=name).exists():
-            await _write(services, name, envelope, examined, others, tag)
+        done = {row.spool for row in await Outgoing.filter(spool__in=[one.mail.name for one in addressed])}
+        desk = Desk()
+        for one in addressed:
+            if one.mail.name not in done:
+                await _write(services, desk, one)
 
     for last in [False] * (_TRIES - 1) + [True]:
         try:
@@ -82,46 +103,50 @@ def _joined(boxes: Iterable[CaptureBox]) -> Tag:
     )
 
 
-async def _take(
-    services: Services, boxes: Sequence[CaptureBox], examined: Examined, envelope: Envelope, raw: bytes
-) -> None:
+async def _take(services: Services, boxes: Sequence[CaptureBox], mail: Spooled) -> None:
     """A mail to capture addresses alone is what a copy in BCC is."""
+    key = key_of(mail.examined.parsed, mail.raw)
     for box in boxes:
         try:
-            key = key_of(examined.parsed, raw)
-            await take_copy(services, box, examined.parsed, key, envelope.arrived)
+            await take_copy(services, box, mail.examined.parsed, key, mail.envelope.arrived)
         except RefusedMailError as refusal:
             text = f"A mail to your capture address was not taken: {refusal}."
             told = notices.Notice(box.account_id, f"untaken:{key}", text)
             await atomically(lambda told=told: notices.post([told], services.now()))  # type: ignore[misc]
 
 
-async def _write(
-    services: Services,
-    name: str,
-    envelope: Envelope,
-    examined: Examined,
-    others: Sequence[str],
-    tag: Tag,
-) -> None:
+class Desk:
+    """Accounts and their chats, read once for the mails of one transaction."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Account, list[Destination]]] = {}
+
+    async def of(self, account_id: int) -> tuple[Account, list[Destination]]:
+        if account_id not in self._known:
+            places = await Destination.filter(account_id=account_id, off_at__isnull=True).order_by("id")
+            self._known[account_id] = await Account.get(id=account_id), places
+        return self._known[account_id]
+
+
+async def _write(services: Services, desk: Desk, addressed: _Addressed) -> None:
     """All rows of one mail, within a transaction."""
-    account = await Account.get(id=envelope.account_id)
-    places = await Destination.filter(account_id=account.id, off_at__isnull=True).order_by("id")
-    now = services.now()
-    news = News(now, account.id, choose(places, "notice"), name)
-    mail = SpooledMail(services, name, envelope, examined, account, places, news, tag, now)
-    mail.people = await find_people(mail, others)
+    spooled, now = addressed.mail, services.now()
+    account, places = await desk.of(spooled.envelope.account_id)
+    news = News(now, account.id, choose(places, "notice"), spooled.name)
+    mail = SpooledMail(
+        services, spooled.name, spooled.envelope, spooled.examined, account, places, news, addressed.tag, now
+    )
+    mail.people = await find_people(mail, addressed.others)
     composed = await _composed(mail)
     message = await (_bind(mail, composed) if composed else store_mail(mail))
-    as_it_is = bool(composed or examined.untracked)
-    doubled = await add_outgoing(mail, message, as_it_is=as_it_is)
+    doubled = await add_outgoing(mail, message, as_it_is=bool(composed or mail.examined.untracked))
     if message.mode != "off":
         await post_cards(message, card_places(places), now)
     if composed:
         news.say(notices.bound(message.subject))
     elif mail.untracked and mail.loosest != "off":
         news.say(notices.untracked(message.subject, mail.untracked))
-    await keep_orders(tag, account, message, mail.sent, envelope.arrived, news)
+    await keep_orders(addressed.tag, account, message, mail.sent, mail.envelope.arrived, news)
     await news.post(message)
     for row in doubled:
         await mark(row.recipient_id, maybe_twice=True)

@@ -22,22 +22,22 @@ from models.database import DATABASE_FAULTS, take_file_lock
 from models.writer import WriterDownError
 from tracker.keys import new_code
 from tracker.sending import outcomes
-from tracker.sending.copies import make_copies
 from tracker.sending.deliveries import Line, deliver
 from tracker.sending.editor import Editor
 from tracker.sending.mailboxes import RELAY_BELL
 from tracker.sending.notices import LATE_AFTER
+from tracker.sending.preparing import MOST_PREPARED, Preparer
 from tracker.sending.spool import Spool, SpoolFaultError
 from tracker.sending.upstream import LoginError, UpstreamError
 from tracker.services import Services
 
 MOST_CONNECTIONS = 20
 MOST_OF_ONE = 3  # connections of one mailbox
-MOST_PREPARED = 8  # mails that are being made into rows
 POLL_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 DOWN_FOR = dt.timedelta(seconds=10)  # that long a provider that was not reached is not asked again
-DATABASE_PAUSE = dt.timedelta(seconds=10)
+DATABASE_PAUSE = dt.timedelta(seconds=2)
+FAULT_PAUSE = dt.timedelta(minutes=1)
 _FAULTS = (*DATABASE_FAULTS, WriterDownError)
 
 log = logging.getLogger(__name__)
@@ -61,13 +61,14 @@ class Relay:
         self._services = services
         self._spool = spool
         self._editor = Editor(services.settings.public_url)
+        self._preparer = Preparer(services, spool, self._editor, self._keeping)
         self._owner = f"relay-{new_code(10)}"
         self._bell = asyncio.Event()
         self._due: dict[str, dt.datetime] = {}  # when to look at a mail that nobody works on
         self._busy: set[str] = set()  # being prepared, or in a lane
         self._broken: set[str] = set()  # files that are no mails
         self._lanes: dict[int | None, _Lane] = {}
-        self._preparing: set[asyncio.Task[None]] = set()
+        self._preparing: asyncio.Task[None] | None = None
         self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
 
     def hurry(self, name: str) -> None:
@@ -131,34 +132,38 @@ class Relay:
                 lane.held.clear()
 
     def _start_due(self) -> None:
+        """Prepares the mails whose time has come, one bundle of them at a time."""
         now = self._services.now()
+        if self._preparing is not None and not self._preparing.done():
+            return
         ready = sorted(
             name
             for name, due in self._due.items()
             if due <= now or due > now + 2 * outcomes.LONGEST_PAUSE  # the clock was put back
-        )
-        for name in ready[: MOST_PREPARED - len(self._preparing)]:
-            del self._due[name]
-            self._busy.add(name)
-            task = asyncio.create_task(self._prepare(name))
-            self._preparing.add(task)
-            task.add_done_callback(self._preparing.discard)
-            task.add_done_callback(lambda _: self._bell.set())
+        )[:MOST_PREPARED]
+        if ready:
+            for name in ready:
+                del self._due[name]
+            self._busy.update(ready)
+            self._preparing = asyncio.create_task(self._prepare(ready))
+            self._preparing.add_done_callback(lambda _: self._bell.set())
 
-    async def _prepare(self, name: str) -> None:
-        """Makes sure that the mail has its rows, and puts it into its mailbox's lane."""
-        in_lane = False
-        with self._keeping(name):
-            in_lane = await self._enter_lane(name)
-        if not in_lane:
-            self._busy.discard(name)
+    async def _prepare(self, names: list[str]) -> None:
+        """Makes sure that mails have their rows, and puts each into its mailbox's lane."""
+        waiting = set(names)
+        with self._keeping(*names):
+            ready = {row.spool for row in await Outgoing.filter(spool__in=names)}
+            missing = [name for name in names if name not in ready]
+            bundle = await self._preparer.bundle(missing)
+            self._due |= dict.fromkeys(missing[len(bundle) :], self._services.now())
+            for name in sorted(ready | await self._preparer.make_rows(bundle)):
+                if await self._enter_lane(name):
+                    waiting.discard(name)
+        self._busy -= waiting
 
     async def _enter_lane(self, name: str) -> bool:
+        """Whether the mail waits in its lane now; one that is done goes."""
         rows = await Outgoing.filter(spool=name)
-        if not rows:
-            envelope, raw = await self._spool.run(lambda: self._spool.read(name))
-            await make_copies(self._services, name, envelope, await self._editor.examine(raw), raw)
-            rows = await Outgoing.filter(spool=name)
         waiting = [row for row in rows if row.state == "waiting"]
         if not waiting:
             await self._spool.run(lambda: self._spool.remove(name))
@@ -171,21 +176,26 @@ class Relay:
         return True
 
     @contextlib.contextmanager
-    def _keeping(self, name: str) -> Iterator[None]:
-        """Work on one mail, which must not end the relay: what failed comes again."""
+    def _keeping(self, *names: str) -> Iterator[None]:
+        """Work on mails, which must not end the relay: what failed comes again."""
         try:
             yield
         except FileNotFoundError:
             pass
         except SpoolFaultError:
-            log.error("the spool's file %s is no mail; it stays where it is", name)
-            self._broken.add(name)
+            log.error("the spool's file %s is no mail; it stays where it is", names[0])
+            self._broken.update(names)
         except _FAULTS:
-            log.warning("the database does not answer, a mail waits in the spool")
-            self._due[name] = self._services.now() + DATABASE_PAUSE
+            log.warning("the database does not answer, mail waits in the spool")
+            self._put_by(names)
         except Exception:
-            log.exception("a mail waits in the spool: a fault of ours")
-            self._due[name] = self._services.now() + DATABASE_PAUSE
+            log.exception("mail waits in the spool: a fault of ours")
+            self._put_by(names, FAULT_PAUSE)
+
+    def _put_by(self, names: tuple[str, ...], pause: dt.timedelta = DATABASE_PAUSE) -> None:
+        waiting = {name for lane in self._lanes.values() for name in lane.names}
+        again = self._services.now() + pause
+        self._due |= {name: again for name in names if name not in waiting}
 
     async def _recover(self, waiting: list[Outgoing]) -> None:
         """Copies that were about to end when something stopped: the provider may have them."""
@@ -305,7 +315,8 @@ class Relay:
         """Lets copies that are on their way arrive; what is cut off is known by its claim."""
         for lane in self._lanes.values():
             lane.names.clear()
-        tasks = [*self._preparing, *(task for lane in self._lanes.values() for task in lane.senders)]
+        preparing = [self._preparing] if self._preparing is not None else []
+        tasks = [*preparing, *(task for lane in self._lanes.values() for task in lane.senders)]
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
             for task in pending:
