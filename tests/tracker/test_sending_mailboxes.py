@@ -117,9 +117,12 @@ async def test_a_server_that_hangs_is_given_up(
 ) -> None:
     import asyncio
 
+    ended = asyncio.Event()
+
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        ended.set()
 
     monkeypatch.setattr(mailboxes, "CHECK_SECONDS", 0.2)
     alice = await builders.account("alice", clock())
@@ -127,6 +130,7 @@ async def test_a_server_that_hangs_is_given_up(
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(LaterError):
         await connect_mailbox(bell, alice, draft(MailHost(port=port)))
+    await ended.wait()
     server.close()
 
 
