@@ -9,7 +9,7 @@ from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import moment, one_line, plural, quoted, zone_of
-from models import Reminder
+from models import Message, Reminder
 from models.wake import OUTBOX
 from tracker.reminders.conditions import ended_by
 from tracker.reminders.ordering import finish, snooze
@@ -75,6 +75,18 @@ async def _find(request: Request) -> tuple[list[Reminder], list[Reminder], int]:
 
 async def _holds(one: Reminder) -> bool:
     return ended_by(one.kind, await load_state(one, one.message)) is None
+
+
+async def reminders_of(mail: Message, now: dt.datetime, zone: dt.tzinfo) -> list[str]:
+    """What waits for one mail, in lines for `show`."""
+    waiting = Reminder.filter(message_id=mail.id, done_at__isnull=True, fired_at__isnull=True)
+    found = []
+    for one in await waiting.order_by("due_at").limit(MOST):
+        if ended_by(one.kind, await load_state(one, mail)) is None:
+            words = f" – “{one_line(one.text, 60)}”" if one.text else ""
+            condition = CONDITIONS.get(one.kind, "")
+            found.append(f"Reminder: {condition}{moment(one.due_at, now, zone)}{words} (#{one.id})")
+    return found
 
 
 def _line(one: Reminder, now: dt.datetime, zone: dt.tzinfo) -> str:

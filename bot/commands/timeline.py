@@ -7,6 +7,7 @@ import datetime as dt
 from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
+from bot.commands.reminders import reminders_of
 from bot.commands.sides import told_of_sides
 from bot.render import card
 from bot.words import ago, moment, one_line, quoted, zone_of
@@ -33,6 +34,7 @@ async def answer_show(request: Request) -> Reply:
         *_privacy(found),
         *await told_of_sides(request.account, found.recipients, found.message.mode),
         *_counted(found.message),
+        *await reminders_of(found.message, now, zone),
     ]
     if hits:
         lines += ["Last events:", *(_event(hit, found, now, zone) for hit in hits)]

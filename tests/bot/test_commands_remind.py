@@ -132,6 +132,12 @@ async def test_done_and_snooze_by_number_by_code_and_alone(
     assert (await alice.types(f"done {mail.code}")).kind == "error"
 
 
+async def test_show_tells_what_waits_for_a_mail(alice: Person, mail: Message):
+    await alice.types(f"remind {mail.code} noreply 3d call her")
+    shown = (await alice.types(f"show {mail.code}")).text
+    assert "Reminder: if nobody replies, Thu 5 Mar 09:00 – “call her”" in shown
+
+
 async def test_nobody_touches_anothers_reminders(alice: Person, bob: Person, mail: Message):
     await alice.types(f"remind {mail.code} 1d")
     row = await Reminder.get()

@@ -28,6 +28,7 @@ from tracker.reminders.ordering import (
 )
 from tracker.reminders.orders import parse_order
 from tracker.reminders.times import WhenError, parse_when
+from tracker.retention import enforce
 from tracker.schedule import Duty, run_schedule
 from tracker.services import Services
 from tracker.settings import Settings
@@ -353,6 +354,15 @@ async def test_a_default_that_is_done_does_not_come_back(desk: Desk):
     rows = await Reminder.all()
     await finish(desk.services, desk.alice, [one.id for one in rows])
     assert await apply_defaults(desk.services) == 0
+
+
+async def test_ended_reminders_are_kept_no_longer_than_hits(desk: Desk):
+    await desk.remind("1d")
+    waits = await desk.remind("clicked 1d")
+    await desk.pass_days(1)
+    desk.clock.advance(days=200)
+    assert (await enforce(desk.services))["reminder"] == 1
+    assert (await Reminder.get()).id == waits.id
 
 
 async def test_a_duty_that_knows_its_next_time_is_run_then(desk: Desk):
