@@ -21,6 +21,18 @@ class TooLongError(Exception):
     """The client sends on and on; there is no use in waiting for the end."""
 
 
+class NoRoomError(Exception):
+    """So many mails come in at once that there is no memory for another one."""
+
+
+@dataclass
+class Room:
+    """The memory that all mails together may hold while they come in."""
+
+    most: int
+    held: int = 0
+
+
 class Pieces:
     """The content of one mail as it comes, piece by piece: `async for piece in Pieces(reader)`.
 
@@ -78,15 +90,21 @@ class Content:
         return self.size > MOST
 
 
-async def read_content(reader: asyncio.StreamReader) -> Content:
-    """Reads to the end of the mail and keeps its beginning. Raises TooLongError."""
-    content = Content(bytearray())
-    async for piece in Pieces(reader):
-        content.size += len(piece)
-        if len(content.kept) < KEPT:
-            content.kept += piece
-        if content.size > HOPELESS:
-            raise TooLongError
+async def read_content(reader: asyncio.StreamReader, room: Room | None = None) -> Content:
+    """Reads to the end of the mail and keeps its beginning. Raises TooLongError, NoRoomError."""
+    content, room = Content(bytearray()), room or Room(KEPT + HOPELESS)
+    try:
+        async for piece in Pieces(reader):
+            content.size += len(piece)
+            if len(content.kept) < KEPT:
+                content.kept += piece
+                room.held += len(piece)
+            if content.size > HOPELESS:
+                raise TooLongError
+            if room.held > room.most:
+                raise NoRoomError
+    finally:
+        room.held -= len(content.kept)
     return content
 
 

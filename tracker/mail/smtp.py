@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
 from tracker.mail.addresses import CaptureBox, capture_domain, find_box, find_recent_box
 from tracker.mail.capture import RefusedMailError, key_of
-from tracker.mail.data import MOST, TooLongError, normalise, read_content
+from tracker.mail.data import MOST, NoRoomError, Room, TooLongError, normalise, read_content
 from tracker.mail.intake import Intake
 from tracker.mail.parser import Parser
 from tracker.mail.server import DRAIN_SECONDS, MailServer
@@ -26,7 +26,7 @@ from tracker.services import Services
 
 MOST_CONNECTIONS = 1_000
 MOST_FROM_ONE = 300  # connections of one address
-MOST_READING = 100  # mails that are coming in: each costs up to KEPT of memory
+MOST_READING = 128 * 1024 * 1024  # bytes of memory for all mails that are coming in
 MOST_AT_WORK = 16  # mails that are being parsed and stored; the others wait
 MOST_WAITING = 100  # mails that wait for their turn; their clients may be gone
 MOST_RECIPIENTS = 100
@@ -51,7 +51,7 @@ class CaptureServer(MailServer):
     def __init__(self, services: Services, certificate: Certificate | None = None) -> None:
         super().__init__(services, capture_domain(services.settings) or "localhost")
         self.certificate = certificate
-        self.reading = 0
+        self.room = Room(MOST_READING)
         self.intake = Intake(services)
         self._parser = Parser(services.settings.public_url)
         self._turn = asyncio.Semaphore(MOST_AT_WORK)
@@ -65,8 +65,8 @@ class CaptureServer(MailServer):
 
     @property
     def is_busy(self) -> bool:
-        """Whether more mails come in or wait than there is memory for."""
-        return self.reading >= MOST_READING or len(self._work) >= MOST_WAITING + MOST_AT_WORK
+        """Whether more mails come in or wait than there is memory for. Slow ones cost none."""
+        return self.room.held >= self.room.most or len(self._work) >= MOST_WAITING + MOST_AT_WORK
 
     async def handle_EHLO(  # noqa: N802, the library's name
         self, _server: SMTP, session: Session, _envelope: Envelope, name: str, said: list[str]
@@ -152,15 +152,16 @@ class _Connection(TlsConnection):
             await self.push("451 4.3.2 Busy, try again later")
             return
         await self.push("354 End data with <CR><LF>.<CR><LF>")
-        self._server.reading += 1
         try:
-            content = await read_content(self._reader)
+            content = await read_content(self._reader, self._server.room)
         except TooLongError:
             await self.push("552 5.3.4 Too much mail data")
             self.cut()
             return
-        finally:
-            self._server.reading -= 1
+        except NoRoomError:
+            await self.push("451 4.3.2 Busy, try again later")
+            self.cut()
+            return
         boxes = list(self.boxes)
         self._set_post_data_state()
         if content.is_too_large:
