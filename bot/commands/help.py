@@ -9,12 +9,12 @@ from bot.commands.registry import Command, CommandError, Request
 from bot.words import one_line
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Track", ("track", "link", "sent", "capture", "forget")),
-    ("Look", ("list", "show", "why", "stats", "export")),
+    ("Track", ("track", "link", "sent", "connect", "capture", "forget")),
+    ("Look", ("list", "show", "why", "stats", "people", "best", "export")),
     ("Teach", ("me", "machine", "taught")),
     ("Come back", ("remind", "reminders", "done")),
     ("Ring", ("mute", "settings")),
-    ("More", ("invite", "demo", "help")),
+    ("More", ("invite", "doctor", "demo", "help")),
 )
 
 
