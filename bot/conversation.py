@@ -125,7 +125,8 @@ class Conversation:
         if command is None:
             return _not_understood(incoming, hint)
         if command.form and not arguments:
-            return await self._ask(incoming, command)
+            other = await command.instead(account) if command.instead else None
+            return await self._ask(incoming, (other and find_command(other)) or command)
         request = Request(self._services, account, incoming, arguments)
         try:
             return await command.handler(request)

@@ -48,7 +48,8 @@ def command_line(verb: str, answers: Mapping[str, str]) -> str:
     """
     parts = [verb]
     for question in form_of(verb):
-        answer = " ".join(answers.get(question.name, "").split())
+        given = answers.get(question.name, "")
+        answer = " ".join((given.replace("\n", " ¶ ") if question.keeps_lines else given).split())
         if answer.lower() not in SKIPPED:
             parts.append(question.typed(answer) if question.typed else answer)
     return " ".join(parts)

@@ -24,7 +24,7 @@ from bot.commands.replies import NOTREPLY
 from bot.commands.settings import SETTINGS
 from bot.commands.taught import MACHINE_COMMAND, ME_COMMAND, TAUGHT
 from bot.commands.timeline import SHOW
-from bot.commands.tracking import LINK, TRACK
+from bot.commands.tracking import LINK, TRACK, WRITE
 from bot.commands.why import WHY
 
 COMMANDS: tuple[Command, ...] = (
@@ -58,6 +58,7 @@ COMMANDS: tuple[Command, ...] = (
     SNOOZE,
     REPLIED,
     UNMUTE,
+    WRITE,
     CANCEL,
     SKIP,
     NOTREPLY,

@@ -35,6 +35,7 @@ class Question:
     multiline: bool = False
     check: Callable[[str], str | None] | None = None  # what is wrong with an answer, in words
     typed: Callable[[str], str] | None = None  # the answer as it stands in a command line
+    keeps_lines: bool = False  # line ends matter; they stand as ¶ in a command line
 
 
 class CommandError(Exception):
@@ -56,4 +57,6 @@ class Command:
     examples: tuple[str, ...] = ()
     form: tuple[Question, ...] = ()  # asked when the verb comes with nothing
     hidden: bool = False  # not in menus and tables
+    # The verb whose questions this account is asked in place of this one's.
+    instead: Callable[[Account], Awaitable[str | None]] | None = None
     personal: bool = False  # its answers go to the private chat even from a group that is a destination

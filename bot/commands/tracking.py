@@ -11,12 +11,13 @@ from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Question, Request
 from bot.commands.sides import told_of_sides
 from bot.words import listed, one_line, quoted
-from models import Recipient
+from models import Account, Recipient
 from tracker.mail.binding import find_tokens
 from tracker.mail.compose import Tracked, add_link, parse_draft, track, tracked_fields
 from tracker.mail.draft import EXAMPLE, Draft, DraftError
 from tracker.mail.parsing import tokens_in
 from tracker.mail.tracked import label_of
+from tracker.sending.compose import find_sender, send_draft
 
 # Quoted, a subject is one even where it holds an address or a URL; before <ana@acme.com> it is a name.
 _QUOTED_SUBJECT = re.compile(r'(?<!\S)"([^"]+)"(?!\s*<)(?!\S)')
@@ -127,6 +128,36 @@ async def answer_link(request: Request) -> Reply:
     )
 
 
+async def answer_write(request: Request) -> Reply:
+    """Sends a short mail from the account's own mailbox; without a text it is `track`."""
+    given, _, text = request.arguments.partition(" | ")
+    if not text.strip():
+        return await answer_track(replace(request, arguments=given.rstrip(" |")))
+    lines = "\n".join(line.strip() for line in text.split("¶"))
+    sent = await send_draft(request.services, request.account, read_draft(given), lines)
+    return Reply(
+        title=f"On its way to {listed([one_line(one, 64) for one in sent.recipients])}.",
+        lines=(
+            f"It goes out from {one_line(sent.sender, 64)}.",
+            "Its card comes in a moment, and I ring when it is opened.",
+        ),
+        data={"sender": sent.sender, "recipients": list(sent.recipients)},
+    )
+
+
+async def _can_send(account: Account) -> str | None:
+    """Whoever has a mailbox connected is asked for the text as well."""
+    return "write" if await find_sender(account) is not None else None
+
+
+def _type_text(answer: str) -> str:
+    return f"| {answer}"
+
+
+def _type_plain_subject(answer: str) -> str:
+    return _type_subject(answer.replace("|", "/"))
+
+
 def _check_recipients(answer: str) -> str | None:
     try:
         known = bool(parse_draft(answer).recipients)
@@ -174,6 +205,29 @@ TRACK = Command(
             required=False, multiline=True, check=_check_links,
         ),
     ),
+    instead=_can_send,
+    personal=True,
+)  # fmt: skip
+WRITE = Command(
+    verb="write",
+    summary="Send a short tracked mail from your own mailbox",
+    usage="ADDRESSES SUBJECT LINKS | TEXT",
+    handler=answer_write,
+    details=(
+        "For whoever has connected a mailbox. What stands after the | is the mail's text.",
+        "Links are tracked unless they end in #notrack.",
+    ),
+    examples=("write ana@acme.com Q3 proposal | Hi Ana, here is the deck: https://acme.com/deck",),
+    form=(
+        TRACK.form[0],
+        replace(TRACK.form[1], typed=_type_plain_subject),
+        TRACK.form[2],
+        Question(
+            "text", "Shall I send it? Type its text", "Leave it empty to send it from your mail program",
+            required=False, multiline=True, typed=_type_text, keeps_lines=True,
+        ),
+    ),
+    hidden=True,
     personal=True,
 )  # fmt: skip
 LINK = Command(

@@ -88,7 +88,7 @@ class Preparer:
                 log.exception("a mail goes as it is: a fault of ours")
                 await make_copies(self._services, [replace(mail, examined=Examined(Parsed(), FAULT))])
             made = True
-        return made
+        return made  # noqa: RET504, the block above lets what it kept pass
 
     async def _open(self, name: str) -> Spooled | None:
         found: list[Spooled] = []
