@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from models.columns import to_micros
 from models.writer import Statement, Writer
 from tracker.audit import note
+from tracker.hits.cases import among, listed
 from tracker.services import Services
 
 BATCH = 500
@@ -42,6 +43,13 @@ KEPT = (
     Kept("captured", "at", "message_id IS NULL"),
     Kept("inbound_event", "at", for_days=EVENTS_KEPT.days),
     Kept("outgoing", "accepted_at", "state <> 'waiting'"),
+)
+
+
+# Sums by class (tracker/insights/rollups.py) hold what is deleted.
+_STALE = (
+    "INSERT INTO stale (account_id, message_id) SELECT DISTINCT m.account_id, m.id "
+    "FROM hit h JOIN message m ON m.id = h.message_id WHERE {}"
 )
 
 
@@ -87,4 +95,8 @@ async def _delete(writer: Writer, kept: Kept, oldest: int, ids: Sequence[int]) -
     if not ids:
         return 0
     sql = f"DELETE FROM {kept.table} WHERE id = ? AND {kept.moment} < ? AND {kept.finished}"  # noqa: S608
-    return sum(await writer.apply([Statement(sql, [(row, oldest) for row in ids])]))
+    delete = Statement(sql, [(row, oldest) for row in ids])
+    if kept.table != "hit":
+        return sum(await writer.apply([delete]))
+    _, deleted = await writer.apply([Statement(_STALE.format(among("h.id")), [(listed(ids),)]), delete])
+    return deleted

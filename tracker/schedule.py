@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tracker import retention, summaries
 from tracker.doctor import daily
 from tracker.hits import teaching
-from tracker.insights import habits, sides
+from tracker.insights import habits, rollups, sides
 from tracker.reminders import defaults, firing
 from tracker.services import Services
 
@@ -35,6 +35,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sides", 300, sides.learn),
     Duty("doctor", 600, daily.look),
     Duty("habits", 900, habits.learn),
+    Duty("sums", 2, rollups.keep),
+    Duty("sums that nobody marked", 60, rollups.look_around),
     Duty("reminders", 20, firing.fire_due, firing.seconds_to_next),
     Duty("summaries", 30, summaries.tell_due),
     Duty("default reminders", 30, defaults.apply_defaults),

@@ -126,7 +126,7 @@ async def test_many_rows_go_in_short_transactions(
     apply = services.writer.apply
 
     async def watched(statements: Any) -> list[int]:
-        sizes.append(sum(len(one.rows) for one in statements))
+        sizes.append(len(statements[-1].rows))  # before it stands the mark of the mails that lose hits
         return await apply(statements)
 
     monkeypatch.setattr(services.writer, "apply", watched)

@@ -83,9 +83,24 @@ _ALERT = (
 _WITHDRAW = "UPDATE alert SET state = 'withdrawn' WHERE event_key = ? AND COALESCE(state, '') = 'waiting'"
 _STILL_RIGHT = "UPDATE alert SET fix_text = NULL WHERE event_key = ? AND state IN ('sent', 'folded')"
 _CORRECT = "UPDATE alert SET fix_text = ? WHERE event_key = ? AND state IN ('sent', 'folded')"
+# The sums that this mail is in (tracker/insights/rollups.py) are older than its rows now.
+_STALE = "INSERT INTO stale (account_id, message_id) VALUES (?, ?)"
 # Each of their rows changes rows of its own.
 _BULK = frozenset(
-    {_MAIL, _PERSON, _LINK, _VERDICT, _AGAIN, _OVERTURN, _ORDINAL, _ALERT_ORDINAL, _DIRTY, _CARD, _ALERT}
+    {
+        _MAIL,
+        _STALE,
+        _PERSON,
+        _LINK,
+        _VERDICT,
+        _AGAIN,
+        _OVERTURN,
+        _ORDINAL,
+        _ALERT_ORDINAL,
+        _DIRTY,
+        _CARD,
+        _ALERT,
+    }
 )
 
 Rows = list[Sequence[Any]]
@@ -93,11 +108,11 @@ Rows = list[Sequence[Any]]
 
 def write_mails(mails: Iterable[Mail]) -> list[Statement]:
     """The guard and the mails' counters. First in every transaction of the judge."""
+    ordered = sorted(mails, key=lambda mail: mail.id)
     rows: Rows = [
-        (mail.revision, *mail.tally.row, mail.tally.last, mail.tally.last, mail.id)
-        for mail in sorted(mails, key=lambda mail: mail.id)
+        (mail.revision, *mail.tally.row, mail.tally.last, mail.tally.last, mail.id) for mail in ordered
     ]
-    return _statements((_MAIL, rows))
+    return _statements((_MAIL, rows), (_STALE, [(mail.account_id, mail.id) for mail in ordered]))
 
 
 def write_counters(sitting: Sitting) -> list[Statement]:

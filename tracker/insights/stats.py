@@ -1,21 +1,29 @@
 """What became of an account's mails since some moment: how many were opened and clicked, and by whom or what.
 
-Counters that the judge keeps answer nearly all of it; only the sums by class read the hits. Set-based: the
-cost does not depend on how many mails there are in Python.
+An account with few mails in that time is read from its rows, so that everything shows at once; one with many
+from sums by the hour (tracker/insights/rollups.py), which are at most seconds old, and from the rows of the
+hour in which the time begins. Nothing is written here, but what was marked in a small number is summed first.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tortoise.expressions import Q, Subquery
 from tortoise.functions import Count, Sum
 
 from models import Account, Hit, Link, Message
+from models.columns import to_micros
+from tracker.insights.rollups import CLASSES, HOUR, SUMS, fold, shares
+from tracker.services import Services
 
 UNJUDGED = "unjudged"
+SMALL = 500  # mails that are read from the rows
+FOLDED_AT_ONCE = 50  # marks
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,48 @@ class Stats:
         return self.clicked / self.with_links if self.with_links else None
 
 
-async def stats(account: Account, since: dt.datetime | None = None) -> Stats:
-    """Totals of the account's mails made at or after `since`; of all of them without it."""
+@dataclass(frozen=True)
+class Day:
+    """The mails made on one day of the account's zone."""
+
+    day: dt.date
+    mails: int = 0
+    opened: int = 0
+    clicked: int = 0
+    replied: int = 0
+
+
+async def stats(
+    account: Account, since: dt.datetime | None = None, services: Services | None = None
+) -> Stats:
+    """Totals of the account's mails made at or after `since`; of all of them without it.
+
+    `services` are needed for sums: without them everything is read from the rows, however many there are.
+    """
+    if services is None or await is_small(account, since):
+        return await _from_rows(account, since)
+    await _catch_up(services, account.id)
+    return await _from_sums(services, account, since)
+
+
+async def is_small(account: Account, since: dt.datetime | None) -> bool:
+    """Whether the time holds few mails."""
+    mails = Message.filter(account_id=account.id)
+    if since is not None:
+        mails = mails.filter(created_at__gte=since)
+    return len(await mails.limit(SMALL).values_list("id", flat=True)) < SMALL
+
+
+async def _catch_up(services: Services, account_id: int) -> None:
+    rows = await services.writer.fetch(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM stale WHERE account_id = ? LIMIT ?) s",
+        (account_id, FOLDED_AT_ONCE + 1),
+    )
+    if 0 < rows[0][0] <= FOLDED_AT_ONCE:
+        await fold(services, account_id)
+
+
+async def _from_rows(account: Account, since: dt.datetime | None) -> Stats:
     mails = Message.filter(account_id=account.id).exclude(mode="off")
     hits = Hit.filter(message__account_id=account.id)
     if since is not None:
@@ -66,3 +114,83 @@ async def stats(account: Account, since: dt.datetime | None = None) -> Stats:
         clicks=int(sums[0]["clicked"] or 0),
         classes={row["verdict"] or UNJUDGED: int(row["count"]) for row in classes},
     )
+
+
+async def _from_sums(services: Services, account: Account, since: dt.datetime | None) -> Stats:
+    begin = 0 if since is None else to_micros(since)
+    whole = -(-begin // HOUR)  # the first hour that lies wholly in the time
+    summed = ", ".join(f"SUM({name})" for name in SUMS)
+    total: Counter[str] = Counter()
+    rows = await services.writer.fetch(
+        f"SELECT {summed} FROM hour_sum WHERE account_id = ? AND hour >= ?",  # noqa: S608, names of ours
+        (account.id, whole),
+    )
+    _add(total, rows[0])
+    if begin % HOUR:
+        for row in await _part_of_hour(services, account.id, begin, whole * HOUR):
+            _add(total, row[4:])
+    waiting = await services.writer.fetch(
+        "SELECT COUNT(*) FROM hit h JOIN message m ON m.id = h.message_id "
+        "WHERE h.judged_at IS NULL AND m.account_id = ? AND m.created_at >= ?",
+        (account.id, begin),
+    )
+    classes = {name: total[name] for name in CLASSES if total[name]}
+    if waiting[0][0]:
+        classes[UNJUDGED] = int(waiting[0][0])
+    return Stats(
+        since=since,
+        mails=total["mails"],
+        opened=total["opened"],
+        clicked=total["clicked"],
+        with_links=total["linked"],
+        replied=total["replied"],
+        opens=total["opens"],
+        clicks=total["clicks"],
+        classes=classes,
+    )
+
+
+def _add(total: Counter[str], row: Sequence[Any]) -> None:
+    for name, value in zip(SUMS, row, strict=True):
+        total[name] += int(value or 0)
+
+
+async def _part_of_hour(services: Services, account_id: int, begin: int, end: int) -> list[tuple[Any, ...]]:
+    """What each mail made in this part of an hour adds."""
+    ids = "m.id IN (SELECT id FROM message WHERE account_id = ? AND created_at >= ? AND created_at < ?)"
+    return await services.writer.fetch(shares(ids), (account_id, begin, end) * 2)
+
+
+async def days(
+    services: Services, account: Account, since: dt.datetime, zone: dt.tzinfo, now: dt.datetime
+) -> list[Day]:
+    """A day for each from `since` to now, also those without mail, oldest first.
+
+    Of an account with many mails the first one begins with the full hour.
+    """
+    if await is_small(account, since):
+        mails = Message.filter(account_id=account.id, created_at__gte=since).exclude(mode="off")
+        rows = [
+            (
+                to_micros(at) // HOUR,
+                1,
+                int(bool(opens or clicks)),
+                int(bool(clicks)),
+                int(replied is not None),
+            )
+            for at, opens, clicks, replied in await mails.values_list(
+                "created_at", "opens", "clicks", "replied_at"
+            )
+        ]
+    else:
+        rows = await services.writer.fetch(
+            "SELECT hour, mails, opened, clicked, replied FROM hour_sum WHERE account_id = ? AND hour >= ?",
+            (account.id, -(-to_micros(since) // HOUR)),
+        )
+    found: dict[dt.date, list[int]] = {}
+    for hour, *counts in rows:
+        day = dt.datetime.fromtimestamp(hour * 3600, zone).date()
+        found[day] = [one + more for one, more in zip(found.get(day, [0] * 4), counts, strict=True)]
+    first, last = since.astimezone(zone).date(), now.astimezone(zone).date()
+    every = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+    return [Day(day, *found.get(day, [0] * 4)) for day in every]

@@ -19,6 +19,7 @@ from models.database import atomically
 from models.wake import LINKS, OUTBOX
 from tracker.hits.rescore import rescore
 from tracker.insights.lists import find_message
+from tracker.insights.stale import mark_stale
 from tracker.mail.traces import leave_alert_traces, leave_answer_traces, leave_card_traces
 from tracker.services import Services
 from tracker.summaries import erase_from_summaries
@@ -73,6 +74,7 @@ async def erase_message(services: Services, message: Message) -> int:
         for table in (Hit, Alert, Card, Link, Recipient):
             await table.filter(message_id=message.id).delete()
         await Message.filter(id=message.id).delete()
+        await mark_stale(account_id, [message.id], [int(str(one)) for one in people if one is not None])
         await _delete_unused_people([int(str(person)) for person in people if person is not None])
 
     await atomically(work)
@@ -110,6 +112,7 @@ async def _uncount(now: dt.datetime, message: Message, link: Link) -> None:
         revision=F("revision") + 1, last_event_at=None, **NOTHING_COUNTED
     )
     await Recipient.filter(message_id=message.id).update(loaded_at=None, **NOTHING_COUNTED)
+    await mark_stale(message.account_id, [message.id])
 
 
 def _alerts_of(link: Link) -> dict[str, Any]:

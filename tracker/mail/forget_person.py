@@ -35,6 +35,7 @@ from models.wake import LINKS, OUTBOX
 from tracker.audit import note
 from tracker.hits.rescore import rescore
 from tracker.insights.lists import FORGOTTEN as HUSK
+from tracker.insights.stale import mark_stale
 from tracker.keys import new_code, veiled_token
 from tracker.mail.forget import NEVER_SHOWN, NOTHING_COUNTED, delete_in_batches, erase_message
 from tracker.mail.spellings import address_forms
@@ -139,6 +140,7 @@ async def _erase_part(services: Services, part: Recipient, forms: Sequence[str])
         )  # fmt: skip
         await Recipient.filter(message_id=message_id).update(loaded_at=None, **NOTHING_COUNTED)
         await Card.filter(message_id=message_id).update(dirty_at=now)
+        await mark_stale(message.account_id, [message_id])
 
     await atomically(work)
     await rescore(services, message_id)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tortoise.expressions import F, Q
 
 from models import Captured, Destination, Hit, Message, Recipient
+from tracker.insights.stale import mark_stale
 from tracker.mail.binding import post_cards
 from tracker.mail.draft import clean_line, read_address
 from tracker.mail.news import News
@@ -99,6 +100,7 @@ async def _note_reply(
         await Message.filter(id=message.id).update(details=told or None)
     # Opens after it may be the sender's own, reading the reply: whoever judges now reads the mail afresh.
     await Message.filter(id=message.id).update(revision=F("revision") + 1)
+    await mark_stale(message.account_id, [message.id])
 
 
 async def _remember(who: Recipient, **facts: object) -> None:
@@ -124,6 +126,7 @@ async def _note_bounce(
             new.append(one)
             news.ring("bounce", one, answer.sent, {"who": one.address, **facts})
     if new:
+        await mark_stale(message.account_id, [message.id])
         await Captured.filter(id=captured.id).update(recipient_id=new[0].id)
     elif not hit:
         who = next(iter(sorted(failed)), None)

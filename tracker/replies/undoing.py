@@ -14,6 +14,7 @@ from models import Account, Alert, Captured, Card, Hit, Message, Recipient
 from models.database import atomically
 from models.wake import OUTBOX
 from tracker.hits.rescore import rescore
+from tracker.insights.stale import mark_stale
 from tracker.reminders.ordering import revive_reminders, settle_reminders
 from tracker.services import Services
 
@@ -47,6 +48,7 @@ async def _take_back(row: Captured, message: Message, now: dt.datetime) -> None:
     await Message.filter(id=message.id).update(
         replied_at=of_mail, closed_at=of_mail, revision=F("revision") + 1
     )
+    await mark_stale(message.account_id, [message.id])
     if row.recipient_id is not None:
         theirs = [one for one in left if one.recipient_id == row.recipient_id]
         who = await Recipient.get(id=row.recipient_id)

@@ -1,0 +1,318 @@
+"""Sums that answer for many mails: of the mails made in each hour, and of each person's reading.
+
+A mail's share of its hour is kept beside the sum (mail_sum): when the mail changed, what it added before is
+taken out, its rows are read again, and what it adds now is put in. So a sum is always what a recount gives,
+whatever happened to the mail: judged, judged anew, swept by retention, forgotten. People are worked out anew
+from their mails.
+
+`keep` is a duty that folds in what was marked stale, `look_around` one that finds what nobody marked. One
+process folds at a time: the transaction of whoever came second is undone by the turn (a row of
+instance_state). Nothing here is on the way of a hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from models.columns import to_micros
+from models.writer import Statement, WriterDownError
+from tracker.hits.cases import among, listed
+from tracker.insights.people import Reading, summarise, thirds
+from tracker.insights.reading import Copy, copies_of_people
+from tracker.services import Services
+
+HOUR = 3_600_000_000  # microseconds
+MAILS = 200  # of one transaction: hits wait for it
+PEOPLE = 50
+TRIES = 5
+NEW = 20_000  # mails marked at once
+SWEPT = 5000  # mails looked at by one run of the duty for what nobody marked
+SWEPT_PEOPLE = 200
+
+CLASSES = (
+    "human", "proxied", "privacy", "prefetch", "scanner", "unfurler", "bot", "sender", "duplicate", "unknown",
+)  # fmt: skip
+SUMS = ("mails", "opened", "clicked", "linked", "replied", "opens", "clicks", *CLASSES)
+
+_TURN = "sums.turn"
+_SEEN = "sums.seen"  # up to which mail and person this looked
+_NEW_STATE = "INSERT INTO instance_state (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING"
+_STORE = "UPDATE instance_state SET value = ? WHERE key = ?"
+# A NOT NULL column is set to null where somebody else had the turn meanwhile: that undoes the transaction.
+_TAKE = "UPDATE instance_state SET value = CASE WHEN value = ? THEN ? END WHERE key = ?"
+
+_tracked = "CASE WHEN m.mode = 'off' THEN 0 ELSE {} END"
+_SHARE = {
+    "mails": _tracked.format("1"),
+    "opened": _tracked.format("CASE WHEN m.opens > 0 OR m.clicks > 0 THEN 1 ELSE 0 END"),
+    "clicked": _tracked.format("CASE WHEN m.clicks > 0 THEN 1 ELSE 0 END"),
+    "linked": _tracked.format(
+        "CASE WHEN EXISTS (SELECT 1 FROM link l WHERE l.message_id = m.id AND l.kind = 'click') "
+        "THEN 1 ELSE 0 END"
+    ),
+    "replied": _tracked.format("CASE WHEN m.replied_at IS NULL THEN 0 ELSE 1 END"),
+    "opens": _tracked.format("m.opens"),
+    "clicks": _tracked.format("m.clicks"),
+    **{name: f"COALESCE(c.{name}, 0)" for name in CLASSES},
+}
+_BY_CLASS = ", ".join(f"SUM(CASE WHEN h.verdict = '{name}' THEN 1 ELSE 0 END) AS {name}" for name in CLASSES)
+_LISTED = ", ".join(SUMS)
+
+
+def shares(where: str) -> str:
+    """A SELECT of what each mail adds, in the order of SUMS after id, account, hour and revision.
+
+    `where` stands twice in it: it is a condition on `m.id`, first for the hits of those mails.
+    """
+    hits = where.replace("m.id", "h.message_id")
+    return (
+        f"SELECT m.id, m.account_id, m.created_at / {HOUR}, m.revision, "  # noqa: S608, names of ours
+        f"{', '.join(_SHARE[name] for name in SUMS)} FROM message m LEFT JOIN "
+        f"(SELECT h.message_id, {_BY_CLASS} FROM hit h WHERE {hits} GROUP BY h.message_id) c "
+        f"ON c.message_id = m.id WHERE {where}"
+    )
+
+
+def _add(sign: str) -> str:
+    """Adds to the hours, or takes away, what is kept of some mails."""
+    summed = ", ".join(f"{sign}SUM({name})" for name in SUMS)
+    added = ", ".join(f"{name} = hour_sum.{name} + excluded.{name}" for name in SUMS)
+    return (
+        f"INSERT INTO hour_sum (account_id, hour, {_LISTED}) "  # noqa: S608, names of ours
+        f"SELECT account_id, hour, {summed} FROM mail_sum WHERE {among('id')} GROUP BY account_id, hour "
+        f"ON CONFLICT (account_id, hour) DO UPDATE SET {added}"
+    )
+
+
+# Mails --------------------------------------------------------------------------------------------
+
+
+async def fold(services: Services, account_id: int | None = None) -> int:
+    """Works everything that is marked into the sums, of one account or of all; how many mails and people."""
+    done = 0
+    while count := await _fold_mails(services, account_id):
+        done += count
+    while count := await _fold_people(services, account_id):
+        done += count
+    return done
+
+
+async def _marks(services: Services, column: str, account_id: int | None, most: int) -> dict[int, list[int]]:
+    """What is marked, with the ids of its marks: all those that stand in the oldest rows."""
+    mine, arguments = ("", ()) if account_id is None else (" AND account_id = ?", (account_id,))
+    rows = await services.writer.fetch(
+        f"SELECT id, {column} FROM stale WHERE {column} IS NOT NULL{mine} "  # noqa: S608, names of ours
+        "ORDER BY id LIMIT ?",
+        (*arguments, 4 * most),
+    )
+    found: dict[int, list[int]] = {}
+    for number, marked in rows:
+        if marked in found or len(found) < most:
+            found.setdefault(marked, []).append(number)
+    return found
+
+
+async def _fold_mails(services: Services, account_id: int | None) -> int:
+    for attempt in range(TRIES):
+        turn = await _turn(services)
+        marks = await _marks(services, "message_id", account_id, MAILS)
+        if not marks:
+            return 0
+        ids = (listed(sorted(marks)),)
+        statements = [
+            turn,
+            Statement(_add("-"), [ids]),
+            Statement(f"DELETE FROM mail_sum WHERE {among('id')}", [ids]),  # noqa: S608
+            Statement(
+                f"INSERT INTO mail_sum (id, account_id, hour, revision, {_LISTED}) {shares(among('m.id'))}",
+                [ids * 2],
+            ),
+            Statement(_add(""), [ids]),
+            Statement(
+                "INSERT INTO stale (account_id, person_id) "  # noqa: S608
+                "SELECT m.account_id, r.person_id FROM recipient r JOIN message m ON m.id = r.message_id "
+                f"WHERE {among('r.message_id')} AND r.person_id IS NOT NULL",
+                [ids],
+            ),
+            _unmark(marks),
+        ]
+        if await _applied(services, statements, attempt):
+            return len(marks)
+    return 0
+
+
+def _unmark(marks: dict[int, list[int]]) -> Statement:
+    """Only the marks that were read: a mail that changes meanwhile is marked again."""
+    numbers = [number for ones in marks.values() for number in ones]
+    return Statement(f"DELETE FROM stale WHERE {among('id')}", [(listed(numbers),)])  # noqa: S608
+
+
+async def _turn(services: Services) -> Statement:
+    """What has to stand first in a transaction, so that only one of those who read now gets through."""
+    rows = await services.writer.fetch("SELECT value FROM instance_state WHERE key = ?", (_TURN,))
+    if not rows:
+        await services.writer.apply([Statement(_NEW_STATE, [(_TURN, "0")])])
+        return await _turn(services)
+    return Statement(_TAKE, [(rows[0][0], str(int(rows[0][0]) + 1), _TURN)])
+
+
+async def _applied(services: Services, statements: Sequence[Statement], attempt: int) -> bool:
+    """False where somebody else had the turn: it has to be read afresh."""
+    try:
+        await services.writer.apply(statements)
+    except WriterDownError:
+        raise
+    except Exception:
+        if attempt == TRIES - 1:
+            raise
+        await asyncio.sleep(random.uniform(0, 0.05) * (attempt + 1))  # noqa: S311, spreads retries
+        return False
+    return True
+
+
+# People -------------------------------------------------------------------------------------------
+
+_OF_PERSON = (
+    "mails", "tracked", "opened", "answered", "opens", "clicks", "unseen", "delay", "sent_at", "first_at",
+    "seen_at", "third_at",
+)  # fmt: skip
+# Selected from the person, who may be gone by now.
+_PUT_PERSON = (
+    f"INSERT INTO person_sum (person_id, account_id, domain, {', '.join(_OF_PERSON)}) "  # noqa: S608
+    "SELECT p.id, p.account_id, CAST(? AS VARCHAR(255)), "
+    f"{', '.join('CAST(? AS BIGINT)' for _ in _OF_PERSON)} FROM person p WHERE p.id = ? "
+    "ON CONFLICT (person_id) DO UPDATE SET domain = excluded.domain, "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _OF_PERSON)}"
+)
+
+
+async def _fold_people(services: Services, account_id: int | None) -> int:
+    for attempt in range(TRIES):
+        turn = await _turn(services)
+        marks = await _marks(services, "person_id", account_id, PEOPLE)
+        if not marks:
+            return 0
+        rows = [_row(number, one) for number, one in (await _readings(services, sorted(marks))).items()]
+        if await _applied(services, [turn, Statement(_PUT_PERSON, rows), _unmark(marks)], attempt):
+            return len(marks)
+    return 0
+
+
+async def _readings(services: Services, people: Sequence[int]) -> dict[int, Reading]:
+    now = to_micros(services.now())
+    copies = await copies_of_people(services, people, now)
+    third = await thirds(services, copies, now)
+    by_person: defaultdict[int, list[Copy]] = defaultdict(list)
+    for one in copies:
+        if one.person_id is not None:
+            by_person[one.person_id].append(one)
+    return {
+        number: summarise(
+            ones[0].address if (ones := by_person[number]) else "",
+            ones,
+            max((third[one.id] for one in ones if one.id in third), default=None),
+        )
+        for number in people
+    }
+
+
+def _row(number: int, one: Reading) -> tuple[Any, ...]:
+    domain = one.address.rpartition("@")[2][:255]
+    return (
+        domain, one.mails, one.tracked, one.opened, one.answered, one.opens, one.clicks, one.unseen,
+        one.delay, one.sent, one.first, one.seen, one.third, number,
+    )  # fmt: skip
+
+
+# What nobody marked -------------------------------------------------------------------------------
+
+
+async def keep(services: Services) -> int:
+    """The duty of every other second: marks mails that are new, and folds in what is marked."""
+    newest, *rest = await _seen(services)
+    fresh = await services.writer.fetch(
+        "SELECT account_id, id FROM message WHERE id > ? ORDER BY id LIMIT ?", (newest, NEW)
+    )
+    if fresh:
+        await _mark(services, [fresh[-1][1], *rest], fresh, ())
+    return await fold(services)
+
+
+async def look_around(services: Services) -> int:
+    """The duty of every minute: marks, among some more rows each time, those that differ from their sums.
+
+    It finds what nobody marked: mails that became visible late, or were changed by hand. How many.
+    """
+    newest, mail, person = await _seen(services)
+    mails, mail = await _differing(services, mail)
+    people, person = await _differing_people(services, person)
+    await _mark(services, [newest, mail, person], mails, people)
+    return len(mails) + len(people)
+
+
+async def _seen(services: Services) -> list[int]:
+    rows = await services.writer.fetch("SELECT value FROM instance_state WHERE key = ?", (_SEEN,))
+    return list(json.loads(rows[0][0])) if rows else [0, 0, 0]
+
+
+async def _mark(
+    services: Services, seen: Sequence[int], mails: Sequence[Sequence[Any]], people: Sequence[Sequence[Any]]
+) -> None:
+    """`mails` and `people` are (account, id)."""
+    statements = [
+        Statement(_NEW_STATE, [(_SEEN, "[0, 0, 0]")]),
+        Statement(_STORE, [(json.dumps(seen), _SEEN)]),
+    ]
+    for column, rows in (("message_id", mails), ("person_id", people)):
+        if rows:
+            sql = f"INSERT INTO stale (account_id, {column}) VALUES (?, ?)"  # noqa: S608
+            statements.append(Statement(sql, rows, bulk=True))
+    await services.writer.apply(statements)
+
+
+async def _differing(services: Services, after: int) -> tuple[list[tuple[Any, ...]], int]:
+    """(account, mail) of those that changed, came or went since they were summed; and how far this looked."""
+    last = await services.writer.fetch(
+        "SELECT MAX(id) FROM (SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?) s", (after, SWEPT)
+    )
+    until = last[0][0] if last[0][0] is not None else 2**62
+    span = (after, until)
+    shares_now = " OR ".join(
+        f"s.{name} <> {_SHARE[name]}" for name in ("mails", "replied", "opens", "clicks")
+    )
+    changed = await services.writer.fetch(
+        "SELECT m.account_id, m.id FROM message m LEFT JOIN mail_sum s ON s.id = m.id "  # noqa: S608
+        f"WHERE m.id > ? AND m.id <= ? AND (s.id IS NULL OR s.revision <> m.revision OR {shares_now})",
+        span,
+    )
+    gone = await services.writer.fetch(
+        "SELECT s.account_id, s.id FROM mail_sum s LEFT JOIN message m ON m.id = s.id "
+        "WHERE s.id > ? AND s.id <= ? AND m.id IS NULL",
+        span,
+    )
+    return [*changed, *gone], 0 if until == 2**62 else until
+
+
+async def _differing_people(services: Services, after: int) -> tuple[list[tuple[int, int]], int]:
+    """(account, person) of those whose sums are not what their mails say; and how far this looked."""
+    found = await services.writer.fetch(
+        "SELECT id, account_id FROM person WHERE id > ? ORDER BY id LIMIT ?", (after, SWEPT_PEOPLE)
+    )
+    accounts = dict(found)
+    stored = await services.writer.fetch(
+        f"SELECT domain, {', '.join(_OF_PERSON)}, person_id FROM person_sum "  # noqa: S608
+        f"WHERE {among('person_id')}",
+        (listed(sorted(accounts)),),
+    )
+    summed = {row[-1]: tuple(row) for row in stored}
+    differing = [
+        (accounts[number], number)
+        for number, one in (await _readings(services, sorted(accounts))).items()
+        if summed.get(number) != _row(number, one)
+    ]
+    return differing, found[-1][0] if len(found) == SWEPT_PEOPLE else 0
