@@ -43,7 +43,7 @@ async def test_a_working_instance_is_found_well_and_a_stopped_one_is_not(tmp_pat
         assert await running.end() == 0
     code, found, _ = await doctor(tmp_path, port, **ports)
     assert code == 1
-    for key in ("base-url", "capture-port", "submission", "self-test-capture", "self-test-submission"):
+    for key in ("base-url", "capture-port", "submission"):
         assert found[key]["state"] == "wrong", found[key]
         assert found[key]["remedy"]
     assert found["database"]["state"] == "ok"

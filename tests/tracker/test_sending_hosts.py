@@ -121,6 +121,16 @@ def test_a_region_has_its_own_servers() -> None:
     assert servers_for(zoho, "ana@acme.com", ("mx.zoho.in",))[0] == Server("smtp.zoho.in", 465, "tls")
 
 
+def test_a_private_outlook_address_has_another_server_than_a_company() -> None:
+    microsoft = guess_provider("ana@outlook.com")
+    own, company = (
+        servers_for(microsoft, "ana@outlook.com")[0],
+        servers_for(microsoft, "ana@acme.com", ("acme-com.mail.protection.outlook.com",))[0],
+    )
+    assert own == Server("smtp-mail.outlook.com", 587, "starttls")
+    assert company == Server("smtp.office365.com", 587, "starttls")
+
+
 def test_every_provider_is_used_with_encryption_and_says_how_to_get_in() -> None:
     assert len({one.key for one in PROVIDERS}) == len(PROVIDERS)
     for one in PROVIDERS:

@@ -1,4 +1,4 @@
-"""Whether the connected mailboxes still let us in."""
+"""Whether the connected mailboxes still let us in. One that does so again is set going again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from models import Mailbox
 from tracker.doctor.findings import About, Finding, Visit
 from tracker.sending.credentials import of_mailbox
 from tracker.sending.hosts import HostError, check_server
+from tracker.sending.mailboxes import note_working
 from tracker.sending.upstream import CertificateError, LaterError, UpstreamError, connection
 
 MOST = 500
@@ -51,6 +52,8 @@ async def _log_in(visit: Visit, mailbox: Mailbox) -> Finding:
         )
     except UpstreamError as error:
         return about.wrong(f"it lets us in no more: {error}", f"Type: connect new {mailbox.address}")
+    if await note_working(visit.services, mailbox):
+        return about.ok("lets us in again: what waited goes out now")
     return about.ok("lets us in, to send")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiosmtplib
@@ -71,22 +72,41 @@ async def greet(server: Server, *, trusted: bool = False) -> Greeting:
     return Greeting(found or None)
 
 
+async def find_capture(settings: Settings) -> Server | None:
+    """Where the capture server answers: on this machine, else where mail from outside goes to."""
+    domain = capture_domain(settings)
+    if settings.capture_port is None or domain is None:
+        return None
+    places = [Server(inside(settings), settings.capture_port, "none")]
+    if is_divided(settings):
+        with suppress(NoExchangerError):
+            names = await mail_exchangers(domain)
+            places += [Server(name, MAIL_PORT, "none") for name in names[:MOST_EXCHANGERS]]
+    for place in places:
+        with suppress(SilentPortError):
+            await greet(place)
+            return place
+    return None
+
+
+def is_divided(settings: Settings) -> bool:
+    """Whether roles may run on other machines; with SQLite one process does all."""
+    return not settings.database.is_sqlite
+
+
 async def check_capture(visit: Visit) -> Sequence[Finding]:
-    """The capture port listens here."""
+    """The capture server listens."""
     settings = visit.services.settings
     about = About("capture-port", "Capture port")
     if settings.capture_port is None:
         return [about.note("CAPTURE_PORT is empty: no mail comes in")]
-    try:
-        await greet(Server(inside(settings), settings.capture_port, "none"))
-    except SilentPortError:
-        return [
-            about.wrong(
-                f"nothing answers at port {settings.capture_port} of this machine",
-                "Is a process with the smtp role running? On another machine? Then this line means nothing.",
-            )
-        ]
-    return [about.ok(f"port {settings.capture_port} answers")]
+    found = await find_capture(settings)
+    if found is not None:
+        return [about.ok(f"{found.host}:{found.port} answers")]
+    said = f"nothing answers at port {settings.capture_port} of this machine"
+    if is_divided(settings):
+        return [about.note(said, "If no other machine runs the smtp role, start it here.")]
+    return [about.wrong(said, "Is mailbell running?")]
 
 
 async def check_exchangers(visit: Visit) -> Sequence[Finding]:
@@ -147,6 +167,22 @@ async def check_submission(visit: Visit) -> Sequence[Finding]:
     if seen.certificate is None:
         return [about.ok(f"{server.host}:{server.port} answers")]
     return [judge_certificate(about, seen.certificate, visit.services.now())]
+
+
+async def find_submission(settings: Settings) -> Server | None:
+    """Where the submission server answers: on this machine, else as mail programs reach it."""
+    outside = submission_server(settings)
+    if outside is None:
+        return None
+    places = [outside]
+    for port, security in ((settings.submissions_port, "tls"), (settings.submission_port, "starttls")):
+        if port is not None:
+            places.insert(0, Server(inside(settings), port, security))
+    for place in places:
+        with suppress(SilentPortError, ssl.SSLCertVerificationError):
+            await greet(place, trusted=place.host == inside(settings))
+            return place
+    return None
 
 
 _OFF = "To send through mailbell, set SUBMISSION_PORT, TLS_CERT and TLS_KEY."

@@ -23,7 +23,7 @@ from models import Account, Hit, InstanceState, Link, Mailbox, Message, OwnAddre
 from models.database import atomically
 from tracker.doctor.findings import About, Finding, Visit
 from tracker.doctor.logins import SELF_TEST
-from tracker.doctor.mail_ports import inside
+from tracker.doctor.mail_ports import find_capture, find_submission, inside
 from tracker.keys import new_code
 from tracker.mail.compose import parse_draft, track
 from tracker.mail.forget import erase_message
@@ -54,13 +54,13 @@ class FailedError(Exception):
 async def check_capture_way(visit: Visit) -> Sequence[Finding]:
     """A copy to the capture address is bound to its mail, which is then opened and clicked."""
     services, about = visit.services, About("self-test-capture", "Self-test by BCC")
-    port = services.settings.capture_port
-    if port is None:
-        return []
+    place = await find_capture(services.settings)
+    if place is None:
+        return []  # another check says why
 
     async def send(mail: EmailMessage, address: str) -> None:
         await aiosmtplib.send(
-            mail, hostname=inside(services.settings), port=port, recipients=[address], start_tls=False,
+            mail, hostname=place.host, port=place.port, recipients=[address], start_tls=False,
             timeout=SECONDS, local_hostname="doctor.invalid",
         )  # fmt: skip
 
@@ -71,19 +71,21 @@ async def check_submission_way(visit: Visit) -> Sequence[Finding]:
     """The same with a mail that is handed in at the submission port, by a login made for it."""
     services, about = visit.services, About("self-test-submission", "Self-test by sending through")
     settings = services.settings
-    has_certificate = settings.tls_cert is not None or settings.is_trial
-    if settings.capture_port is None or settings.submission_port is None or not has_certificate:
-        return []
+    place = await find_submission(settings)
+    if settings.capture_port is None or place is None:
+        return []  # other checks say why
     mailbox, password = await _make_login(services)
-    context = ssl.create_default_context()  # of our own port: another check looks at its certificate
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = ssl.create_default_context()
+    if place.host == inside(settings):  # our own port: another check looks at its certificate
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
     async def send(mail: EmailMessage, address: str) -> None:
         del mail["From"]
         mail["From"] = mailbox.address
         await aiosmtplib.send(
-            mail, hostname=inside(settings), port=settings.submission_port, recipients=[address],
-            start_tls=True, tls_context=context, username=mailbox.submission_user, password=password,
+            mail, hostname=place.host, port=place.port, recipients=[address],
+            use_tls=place.security == "tls", start_tls=place.security == "starttls", tls_context=context,
+            username=mailbox.submission_user, password=password,
             timeout=SECONDS, local_hostname="doctor.invalid",
         )  # fmt: skip
 

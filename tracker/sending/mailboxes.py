@@ -144,6 +144,25 @@ async def renew_login(mailbox: Mailbox) -> Connected:
     return Connected(mailbox, kept, password, is_new=False)
 
 
+async def note_working(services: Services, mailbox: Mailbox) -> bool:
+    """The provider lets us in: what waited because it did not goes out. Whether it was held before."""
+    now = services.now()
+
+    async def work() -> bool:
+        await Mailbox.filter(id=mailbox.id).update(checked_at=now)
+        held = await Mailbox.filter(id=mailbox.id, failed_at__isnull=False).update(
+            failed_at=None, failure=None, told_at=None
+        )
+        if held:
+            await Outgoing.filter(mailbox_id=mailbox.id, state="waiting").update(next_at=now)
+        return bool(held)
+
+    held = await atomically(work)
+    if held:
+        services.wake.ring(RELAY_BELL)
+    return held
+
+
 async def find_own(account: Account, address: str) -> Mailbox | None:
     """The account's mailbox with this address."""
     return await Mailbox.get_or_none(account_id=account.id, address=(read_address(address) or "\x00"))

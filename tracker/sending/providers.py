@@ -33,12 +33,17 @@ class Provider:
     steps: str = ""
     caveats: tuple[str, ...] = ()
     stores_sent: bool = False  # the provider itself keeps a copy of what is sent
-    others: tuple[tuple[str, Server, Server], ...] = ()  # regions and plans: suffix of domain or MX, servers
+    # Regions and plans: the end of a domain or MX name ("@" before it: this very domain), and their servers.
+    others: tuple[tuple[str, Server, Server], ...] = ()
 
 
 def _tls(host: str, port: int) -> Server:
     return Server(host, port, "tls")
 
+
+# support.microsoft.com "POP, IMAP, and SMTP settings for Outlook.com"
+_OUTLOOK = ("outlook.com", "hotmail.com", "live.com", "msn.com", "hotmail.co.uk", "outlook.de", "hotmail.de",
+            "live.de", "hotmail.fr", "outlook.fr", "live.co.uk")  # fmt: skip
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
@@ -66,8 +71,7 @@ PROVIDERS: tuple[Provider, ...] = (
         smtp=Server("smtp.office365.com", 587, "starttls"),
         imap=_tls("outlook.office365.com", 993),
         oauth="microsoft",
-        domains=("outlook.com", "hotmail.com", "live.com", "msn.com", "hotmail.co.uk", "outlook.de",
-                 "hotmail.de", "live.de", "hotmail.fr", "outlook.fr", "live.co.uk"),
+        domains=_OUTLOOK,
         exchangers=("mail.protection.outlook.com", "mx.microsoft", "olc.protection.outlook.com"),
         steps="Only for Microsoft 365 whose administrator left SMTP AUTH with passwords on. "
         "Everybody else signs in with Microsoft.",
@@ -80,6 +84,10 @@ PROVIDERS: tuple[Provider, ...] = (
             "mailbox as IMAP, or use track and the copy page.",
         ),
         stores_sent=True,
+        others=tuple(
+            (f"@{one}", Server("smtp-mail.outlook.com", 587, "starttls"), _tls("outlook.office365.com", 993))
+            for one in _OUTLOOK
+        ),
     ),
     Provider(
         "icloud", "iCloud Mail",
@@ -176,9 +184,9 @@ def servers_for(
     provider: Provider, address: str, exchangers: Iterable[str] = ()
 ) -> tuple[Server | None, Server | None]:
     """The servers for sending and for reading that this address has at the provider."""
-    names = (address.lower().rpartition("@")[2], *exchangers)
+    domain = address.lower().rpartition("@")[2]
     for end, smtp, imap in provider.others:
-        if any(_is_within(name, end) for name in names):
+        if end == f"@{domain}" or any(_is_within(name, end) for name in (domain, *exchangers)):
             return smtp, imap
     return provider.smtp, provider.imap
 
