@@ -11,7 +11,7 @@ import ipaddress
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, AnyStr, TypeVar, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -89,6 +89,7 @@ class Connection(SMTP):
         self._home = server
         self.address = ""  # of the client, in full
         self._place = ""  # empty: turned away, or gone
+        self._leaving = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Turns away whoever is one too many, before the library begins."""
@@ -129,9 +130,17 @@ class Connection(SMTP):
         if self.session is not None:
             super().connection_lost(error)
 
+    async def push(self, status: AnyStr) -> None:
+        """Answers. Once the line is closed the conversation ends, whatever the client had sent ahead."""
+        if self.transport is None or self.transport.is_closing():
+            raise asyncio.CancelledError  # what the library ends with where the client is gone
+        await super().push(status)
+        if self._leaving:
+            self.cut()
+
     def hang_up(self) -> None:
-        """Closes once the answer is out."""
-        self.loop.call_later(0.1, self.cut)
+        """Closes once the next answer is out."""
+        self._leaving = True
 
     def cut(self) -> None:
         """Closes now."""
