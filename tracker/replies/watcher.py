@@ -20,7 +20,6 @@ from functools import partial
 from tortoise.expressions import Q
 
 from models import Mailbox
-from models.columns import to_micros
 from models.database import DATABASE_FAULTS, atomically
 from models.writer import WriterDownError
 from tracker.mail.parser import Parser
@@ -49,6 +48,7 @@ class Watcher:
         self._services = services
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._watched: dict[int, asyncio.Task[None]] = {}
+        self._began: dict[int, float] = {}  # when each had its last turn here
         self._pauses: dict[int, tuple[float, float]] = {}  # mailbox → until when (monotonic), how long
         self._parser = Parser(services.settings.public_url, processes=1)
         self._is_crowded = False
@@ -84,13 +84,13 @@ class Watcher:
             and self._pauses.get(one.id, (0.0, 0.0))[0] <= beat
             and (one.leased_until is None or one.leased_until <= now or one.leased_by == self._name)
         ]
-        free.sort(key=lambda one: to_micros(one.imap_seen_at) if one.imap_seen_at else 0)
+        free.sort(key=lambda one: self._began.get(one.id, 0.0))
         room = MOST_WATCHED - len(self._watched)
         self._is_crowded = len(free) > room
         for mailbox in free[:room]:
             if await self._claim(mailbox.id):
                 task = asyncio.create_task(self._watch(mailbox.id), name=f"mailbox {mailbox.id}")
-                self._watched[mailbox.id] = task
+                self._watched[mailbox.id], self._began[mailbox.id] = task, beat
                 task.add_done_callback(partial(self._forget, mailbox.id))
 
     def _forget(self, number: int, _: asyncio.Task[None]) -> None:
