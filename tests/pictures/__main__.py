@@ -21,7 +21,11 @@ async def draw() -> list[Path]:
     """Every picture; their files."""
     slack, telegram = await play(on_slack), await play(on_telegram)
     sheets = {name: _both(slack, telegram, name) for name in slack.tape.parts}
-    pages = {"copy-page": slack.copy_page, "privacy-page": slack.privacy_page}
+    pages = {
+        "copy-page": slack.copy_page,
+        "privacy-page": slack.privacy_page,
+        "connect-page": slack.connect_page,
+    }
     files = {name: FOLDER / f"{name}.png" for name in (*sheets, *pages)}
     day = slack.tape.entries[0].at
     async with camera() as one:

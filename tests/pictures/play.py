@@ -1,6 +1,6 @@
 """The conversation in the pictures, played through the real line in each chat: typed, opened, clicked, told.
 
-`play` gives a chat's tape and the two web pages that belong to it. The clock stands still but where the
+`play` gives a chat's tape and the web pages that belong to it. The clock stands still but where the
 script moves it, so that every run tells the same; only tokens and codes differ.
 """
 
@@ -28,6 +28,7 @@ from tests.fakes.telegram import TOKEN
 from tests.fakes.telegram_people import Person as TelegramPerson
 from tests.flows.conftest import READERS, Bell, running_line
 from tests.pictures.tape import Entry, Tape, TapedSlack, TapedTelegram
+from tracker.sending.tickets import make_ticket
 
 DESKTOP, PHONE, LAPTOP = READERS
 ALICES_BROWSER = {
@@ -98,6 +99,7 @@ class Played:
     tape: Tape
     copy_page: str
     privacy_page: str
+    connect_page: str
 
 
 Stage = Callable[[Path, DatabaseURL, Clock], AbstractAsyncContextManager[Scene]]
@@ -163,6 +165,8 @@ async def _conversation(scene: Scene) -> Played:
     page, pixel, link = await scene.track("/track ana@acme.com Q3 proposal https://acme.com/deck")
     copy_page = await (await bell.read(page, **ALICES_BROWSER)).text()
     privacy_page = await (await bell.read(bell.address + "/")).text()
+    alice = (await Message.all().select_related("account").order_by("id"))[0].account
+    connect_page = await (await bell.read(await make_ticket(bell.services, alice))).text()
     await scene.hears(lambda: scene.press("Sent"))
     for number, (time, network) in enumerate((("09:17", DESKTOP), ("11:40", PHONE), ("15:05", LAPTOP)), 1):
         scene.at(time)
@@ -176,7 +180,7 @@ async def _conversation(scene: Scene) -> Played:
     tape.keep("track", [typed, answer])
     tape.keep("ring", rest)
     await _many(scene, pixel, link)
-    return Played(tape, copy_page, privacy_page)
+    return Played(tape, copy_page, privacy_page, connect_page)
 
 
 async def _many(scene: Scene, pixel: str, link: str) -> None:
