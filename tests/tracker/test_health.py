@@ -56,9 +56,18 @@ async def test_all_is_well(tracker: Tracker) -> None:
         "journal": 0,
         "hits_lost": 0,
         "unjudged": 0,
+        "spool": 0,
         "oldest_alert_seconds": None,
         "chats": {"slack": "ok"},
     }
+
+
+async def test_mails_that_wait_to_be_sent_are_counted(tracker: Tracker, tmp_path: Path) -> None:
+    spool = tracker.services.settings.data_dir / "spool"
+    spool.mkdir()
+    for name in ("1-1-1", "2-2-2", ".3-3-3.part"):
+        (spool / name).write_bytes(b"x")
+    assert (await healthz(tracker))["spool"] == 2
 
 
 async def test_a_chat_in_trouble_is_told(tracker: Tracker, chats: dict[str, str]) -> None:

@@ -129,6 +129,15 @@ async def test_every_address_of_the_account_may_be_the_sender(post: Office, cloc
     assert await post.refusal(mail(2, sender=f'"Smith, Alice" <{ALICE}>'), sender=alias) == (250, "")
 
 
+async def test_an_address_is_taken_as_soon_as_it_is_known_as_the_accounts(post: Office, clock: Clock):
+    async with post.talk(login=True) as talk:
+        assert (await talk.say(f"MAIL FROM:<{ALICE}>", "RSET")).startswith("250")
+        assert (await talk.say("MAIL FROM:<alias@home.example>")).startswith("550 5.7.1")
+        await OwnAddress.create(account=post.alice, address="alias@home.example", created_at=clock())
+        assert (await talk.begin(sender="alias@home.example")).startswith("354")
+        assert (await talk.say(mail(1, sender="alias@home.example") + b".")).startswith("250")
+
+
 @pytest.mark.parametrize(
     ("envelope", "header"),
     [

@@ -58,6 +58,7 @@ class Client(TlsConnection):
         self._bad_logins = 0
         self.mailbox: Mailbox | None = None
         self.owned: frozenset[str] = frozenset()
+        self.owned_at = float("-inf")  # when they were asked for, by the loop's clock
         self.at_work = False  # a mail is coming in
 
     @property

@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from models.columns import from_micros, to_micros
+from tracker.settings import Settings
 
 T = TypeVar("T")
 
 LEAST_FREE = 64 * 1024 * 1024  # bytes of disk that stay free
+LOOK_SECONDS = 1.0  # between two looks at it
 THREADS = 8  # that many fsyncs at a time share one commit of the file system
 _UNREADY = ".part"
 _STALE = 3600.0  # seconds after which what is unready is what a crash left
@@ -58,6 +60,11 @@ class Envelope:
     device: str | None = None
 
 
+def lock_of(settings: Settings) -> Path:
+    """The file that the relay of a DATA_DIR holds locked for as long as it works."""
+    return settings.data_dir / "relay.lock"
+
+
 class Spool:
     """The mails that wait in `directory`. Names sort by arrival."""
 
@@ -65,6 +72,8 @@ class Spool:
         self.directory = directory
         self._numbers = itertools.count()
         self._threads = ThreadPoolExecutor(THREADS, "spool")
+        self._looked_at = float("-inf")
+        self._free = 0
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
 
@@ -76,8 +85,11 @@ class Spool:
                     path.unlink()
 
     def has_room(self, size: int = 0) -> bool:
-        """Whether a mail of that many bytes fits on the disk."""
-        return shutil.disk_usage(self.directory).free >= LEAST_FREE + size
+        """Whether a mail of that many bytes fits on the disk, as it was within the last second."""
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            self._free = shutil.disk_usage(self.directory).free
+        return self._free >= LEAST_FREE + size
 
     async def put(self, envelope: Envelope, content: bytes) -> str:
         """The mail's name, once it is on disk. Raises SpoolFullError, OSError."""
@@ -113,6 +125,15 @@ class Spool:
     def close(self) -> None:
         """Ends the threads once what they hold is done."""
         self._threads.shutdown()
+
+
+def count_waiting(directory: Path) -> int:
+    """How many mails wait in a spool, which need not be there. Blocks."""
+    try:
+        with os.scandir(directory) as entries:
+            return sum(not one.name.startswith(".") for one in entries)
+    except OSError:
+        return 0
 
 
 class Unready:

@@ -33,6 +33,7 @@ MOST_CONNECTIONS = 1_000
 MOST_FROM_ONE = 300  # connections of one place
 MOST_AT_ONCE = 200  # mails that come in at a time
 MOST_RECIPIENTS = 100
+OWNED_SECONDS = 5.0  # that long a connection's addresses are taken as known
 
 log = logging.getLogger(__name__)
 
@@ -108,18 +109,28 @@ class SubmissionServer(MailServer):
         self, client: Client, _session: Session, said: Said, address: str, options: list[str]
     ) -> str:
         """Takes a sender that is the account's own, or none (a read receipt)."""
-        assert client.mailbox is not None
-        owned = await self.apart(addresses_of(client.mailbox.account_id, client.mailbox.id))
-        if owned is None:
+        if not await self._knows_owned(client, address):
             client.hang_up()
             return "421 4.7.0 This mailbox is not connected any more"
-        if address != "<>" and same(address) not in owned:
+        if address != "<>" and same(address) not in client.owned:
             return not_yours(address)
         if not self.spool.has_room(sized(options)):
             return NO_ROOM
-        client.owned = owned
         said.mail_from = address
         return "250 2.1.0 OK"
+
+    async def _knows_owned(self, client: Client, address: str) -> bool:
+        """Sees to it that the client's addresses are fresh; False where its mailbox is gone.
+
+        They are asked for anew after a few seconds, and for an address that is not among them.
+        """
+        assert client.mailbox is not None
+        now = asyncio.get_running_loop().time()
+        if now - client.owned_at < OWNED_SECONDS and same(address) in client.owned:
+            return True
+        owned = await self.apart(addresses_of(client.mailbox.account_id, client.mailbox.id))
+        client.owned, client.owned_at = owned or frozenset(), now
+        return owned is not None
 
     async def handle_RCPT(  # noqa: N802, the library's name
         self, _client: Client, _session: Session, said: Said, address: str, _options: list[str]

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from models.columns import to_micros
 from models.writer import Statement, WriterDownError
 from tracker.hits.record import Recorder
+from tracker.sending.spool import count_waiting
 from tracker.services import Services
 from tracker.settings import is_loopback
 from tracker.web.keys import CHAT_HEALTH, RECORDER, SERVICES
@@ -54,6 +55,7 @@ class Health:
         self._database = "not asked yet"
         self._unjudged: int | None = None
         self._oldest_due: int | None = None
+        self._spooled = 0
 
     async def report(self, chats: dict[str, str]) -> dict[str, Any]:
         """The body of `/healthz`, within PROBE_SECONDS."""
@@ -70,6 +72,7 @@ class Health:
             "journal": waiting,
             "hits_lost": self._recorder.hits_lost,
             "unjudged": self._unjudged,
+            "spool": self._spooled,
             "oldest_alert_seconds": oldest,
             "chats": chats,
         }
@@ -85,6 +88,8 @@ class Health:
 
     async def _ask(self) -> None:
         writer = self._services.writer
+        spool = self._services.settings.data_dir / "spool"
+        self._spooled = await asyncio.to_thread(count_waiting, spool)
         try:
             # A write: a locked database and a full disk still let themselves be read.
             await writer.apply([_WRITE])
