@@ -124,10 +124,10 @@ class Conversation:
         command, arguments = parse(incoming)
         if command is None:
             return _not_understood(incoming, hint)
-        if command.form and not arguments:
-            other = await command.instead(account) if command.instead else None
-            return await self._ask(incoming, (other and find_command(other)) or command)
         request = Request(self._services, account, incoming, arguments)
+        if command.form and not arguments:
+            other = await command.instead(request) if command.instead else None
+            return await self._ask(incoming, (other and find_command(other)) or command)
         try:
             return await command.handler(request)
         except (CommandError, DraftError) as error:

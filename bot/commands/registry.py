@@ -58,5 +58,5 @@ class Command:
     form: tuple[Question, ...] = ()  # asked when the verb comes with nothing
     hidden: bool = False  # not in menus and tables
     # The verb whose questions this account is asked in place of this one's.
-    instead: Callable[[Account], Awaitable[str | None]] | None = None
+    instead: Callable[[Request], Awaitable[str | None]] | None = None
     personal: bool = False  # its answers go to the private chat even from a group that is a destination

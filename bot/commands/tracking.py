@@ -11,7 +11,7 @@ from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Question, Request
 from bot.commands.sides import told_of_sides
 from bot.words import listed, one_line, quoted
-from models import Account, Recipient
+from models import Recipient
 from tracker.mail.binding import find_tokens
 from tracker.mail.compose import Tracked, add_link, parse_draft, track, tracked_fields
 from tracker.mail.draft import EXAMPLE, Draft, DraftError
@@ -145,9 +145,9 @@ async def answer_write(request: Request) -> Reply:
     )
 
 
-async def _can_send(account: Account) -> str | None:
+async def _can_send(request: Request) -> str | None:
     """Whoever has a mailbox connected is asked for the text as well."""
-    return "write" if await find_sender(account) is not None else None
+    return "write" if await find_sender(request.services, request.account) is not None else None
 
 
 def _type_text(answer: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,26 @@ import pytest
 from bot.chat import Kind
 from bot.forms import command_line
 from models import Mailbox, Message
+from models.database import take_file_lock
 from tests.bot.talk import Person
 from tests.conftest import Clock
 from tracker.mail.draft import Draft, parse_draft
 from tracker.mail.links import shows_address
 from tracker.sending.compose import build_mail, link_words
-from tracker.sending.spool import Spool
+from tracker.sending.spool import Spool, lock_of
 
 
 @pytest.fixture
-async def mailbox(alice: Person, clock: Clock) -> Mailbox:
+def relayed(bot_services):
+    """A relay works on this DATA_DIR."""
+    lock = take_file_lock(lock_of(bot_services.settings))
+    assert lock is not None
+    yield
+    os.close(lock)
+
+
+@pytest.fixture
+async def mailbox(alice: Person, clock: Clock, relayed) -> Mailbox:
     return await Mailbox.create(
         account=alice.account, address="alice@home.example", provider="other", smtp_host="smtp.home.example",
         smtp_port=587, smtp_security="starttls", created_at=clock(),

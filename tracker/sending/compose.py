@@ -8,6 +8,7 @@ address is never followed (PRODUCT: links).
 from __future__ import annotations
 
 import email.utils
+import os
 import re
 from dataclasses import dataclass
 from email.headerregistry import Address
@@ -17,10 +18,11 @@ from html import escape
 from urllib.parse import unquote, urlsplit
 
 from models import Account, Mailbox
+from models.database import take_file_lock
 from tracker.mail.draft import Draft, DraftError, clean_line
 from tracker.mail.links import shows_address
 from tracker.sending.mailboxes import RELAY_BELL
-from tracker.sending.spool import Envelope, Spool, SpoolFullError
+from tracker.sending.spool import Envelope, Spool, SpoolFullError, lock_of
 from tracker.services import Services
 
 LONGEST_TEXT = 20_000
@@ -37,16 +39,23 @@ class Written:
     spooled: str
 
 
-async def find_sender(account: Account) -> Mailbox | None:
-    """The mailbox that this account's mails are sent from: the one connected first whose login works."""
+async def find_sender(services: Services, account: Account) -> Mailbox | None:
+    """The mailbox that this account's mails are sent from: the one connected first whose login works.
+
+    None where nobody brings the mails of this DATA_DIR to the providers: with the roles on several machines.
+    """
+    free = take_file_lock(lock_of(services.settings))
+    if free is not None:
+        os.close(free)
+        return None
     return await Mailbox.filter(account_id=account.id, failed_at__isnull=True).order_by("id").first()
 
 
 async def send_draft(services: Services, account: Account, draft: Draft, text: str) -> Written:
     """Sends `text` with the draft's links to its recipients. Raises DraftError with what to do instead."""
-    mailbox = await find_sender(account)
+    mailbox = await find_sender(services, account)
     if mailbox is None:
-        raise DraftError("I can send for you once your mailbox is connected. Type connect.")
+        raise DraftError("I can send for you here once a mailbox is connected. Type connect.")
     if not draft.recipients:
         raise DraftError("I need somebody to send it to: begin with an address, such as ana@acme.com")
     if not text.strip():

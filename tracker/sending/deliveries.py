@@ -16,6 +16,7 @@ from models import Link, Mailbox, Message, Outgoing
 from models.database import DATABASE_FAULTS, atomically
 from models.wake import OUTBOX
 from models.writer import WriterDownError
+from tracker.internet import is_loopback_address
 from tracker.mail.encodings import apply_edits
 from tracker.mail.rewrite import without_bcc
 from tracker.mail.tracked import link_url, pixel_url
@@ -62,6 +63,8 @@ class Line:
             addresses = await public_addresses(self.services.settings, server.host)
         except HostError as error:
             raise LaterError(str(error)) from None
+        if server.security == "none" and not all(map(is_loopback_address, addresses)):
+            raise LaterError(f"{server.host} would get the password without encryption; connect it anew")
         self.open = await connect(server, credentials, addresses)
         await outcomes.note_login(self.services, self.mailbox)
         return self.open
@@ -105,7 +108,7 @@ async def deliver(line: Line, editor: Editor, owner: str, rows: Sequence[Outgoin
             await outcomes.note_later(services, rows[number:], "the connection was lost again and again")
             return
         try:
-            await _hand_over(line, owner, row, apply_edits(raw, edits.edits))
+            await _hand_over(line, owner, row, await asyncio.to_thread(apply_edits, raw, edits.edits))
         except LoginError as error:
             await outcomes.note_refused_login(services, line.mailbox, str(error))
             raise

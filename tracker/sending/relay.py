@@ -27,12 +27,14 @@ from tracker.sending.editor import Editor
 from tracker.sending.mailboxes import RELAY_BELL
 from tracker.sending.notices import LATE_AFTER
 from tracker.sending.preparing import MOST_PREPARED, Preparer
-from tracker.sending.spool import Spool, SpoolFaultError
+from tracker.sending.spool import Spool, SpoolFaultError, lock_of
 from tracker.sending.upstream import LoginError, UpstreamError
 from tracker.services import Services
 
 MOST_CONNECTIONS = 20
 MOST_OF_ONE = 3  # connections of one mailbox
+MOST_LARGE = 4  # mails of more than LARGE bytes that are in memory at a time
+LARGE = 4_000_000
 POLL_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 DOWN_FOR = dt.timedelta(seconds=10)  # that long a provider that was not reached is not asked again
@@ -70,6 +72,7 @@ class Relay:
         self._lanes: dict[int | None, _Lane] = {}
         self._preparing: asyncio.Task[None] | None = None
         self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._large = asyncio.Semaphore(MOST_LARGE)
 
     def hurry(self, name: str) -> None:
         """The mail `name` is in the spool: it is tried at once. Call it in the event loop."""
@@ -95,7 +98,7 @@ class Relay:
 
     async def _take_lock(self) -> int:
         """One relay for a DATA_DIR: a claim of any other is of one that is dead."""
-        path = self._services.settings.data_dir / "relay.lock"
+        path = lock_of(self._services.settings)
         path.parent.mkdir(parents=True, exist_ok=True)
         while (lock := take_file_lock(path)) is None:  # noqa: ASYNC110, of another process
             await asyncio.sleep(POLL_SECONDS)
@@ -264,15 +267,16 @@ class Relay:
         return True
 
     async def _deliver(self, lane: _Lane, line: Line, name: str, due: list[Outgoing]) -> None:
+        """Hands copies over, and remembers how the provider was found."""
         try:
-            _, raw = await self._spool.run(lambda: self._spool.read(name))
+            size = await self._spool.run(lambda: (self._spool.directory / name).stat().st_size)
+            async with self._large if size > LARGE else contextlib.nullcontext():
+                _, raw = await self._spool.run(lambda: self._spool.read(name))
+                await deliver(line, self._editor, self._owner, due, raw)
+            lane.down = None
         except FileNotFoundError:
             for row in due:
                 await outcomes.note_lost(self._services, row)
-            return
-        try:
-            await deliver(line, self._editor, self._owner, due, raw)
-            lane.down = None
         except LoginError:
             pass  # it stands in the mailbox's row, which holds this mail and the next ones
         except UpstreamError as error:

@@ -134,7 +134,8 @@ class Connection:
         answer = asyncio.ensure_future(protocol.read_response())
         try:
             await asyncio.sleep(0)  # so that it listens: the server may interrupt
-            for piece in _in_pieces(dotted(content)):
+            wired = dotted(content) if len(content) < _PIECE else await asyncio.to_thread(dotted, content)
+            for piece in _in_pieces(wired):
                 protocol.write(piece)
                 await self._flushed(answer)
             if answer.done():
