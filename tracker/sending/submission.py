@@ -31,7 +31,7 @@ from tracker.services import Services
 
 MOST_CONNECTIONS = 1_000
 MOST_FROM_ONE = 300  # connections of one place
-MOST_AT_ONCE = 200  # mails that come in at a time
+MOST_AT_ONCE = 500  # mails that come in at a time; each costs up to AT_ONCE and what the reader holds
 MOST_RECIPIENTS = 100
 OWNED_SECONDS = 5.0  # that long a connection's addresses are taken as known
 
