@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import email.utils
-import itertools
-import signal
 import smtplib
-import sqlite3
 import time
 from email.message import EmailMessage
 
@@ -119,31 +115,3 @@ async def test_a_taken_capture_port_is_told_in_one_line(tmp_path):
     assert second.errors[-1] == (
         f"CAPTURE_PORT: cannot listen on 127.0.0.1:{port} (Address already in use); put another port"
     )
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("round_", range(5))
-async def test_kill_9_loses_no_mail_that_got_its_250(tmp_path, round_):
-    port = free_port()
-    numbers = itertools.count(1)
-    taken: set[int] = set()
-    async with mailbell(tmp_path, "--json", CAPTURE_PORT=str(port)) as bell:
-        await bell.say("capture")
-        reply = await bell.wait_for(lambda line: line["kind"] == "reply")
-
-        def load() -> None:
-            with contextlib.suppress(OSError, smtplib.SMTPException):
-                while True:
-                    number = next(numbers)
-                    send(port, reply["capture_address"], written("", number=number, subject=f"mail {number}"))
-                    taken.add(number)
-
-        clients = [asyncio.create_task(asyncio.to_thread(load)) for _ in range(4)]
-        while len(taken) < 10 + 15 * round_:
-            await asyncio.sleep(0.01)
-        await bell.end(signal.SIGKILL)
-        await asyncio.gather(*clients)
-    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "mailbell.db")) as file:
-        subjects = [row[0] for row in file.execute("SELECT subject FROM message WHERE origin = 'capture'")]
-    assert len(subjects) == len(set(subjects))
-    assert {f"mail {number}" for number in taken} <= set(subjects)
