@@ -10,7 +10,8 @@ from bot.chat import Button, Reply
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import ago, one_line, plural
 from models import Mailbox, Outgoing
-from models.database import atomically
+from tracker.replies.watched import set_watching
+from tracker.sending.credentials import imap_server
 from tracker.sending.mailboxes import find_own, remove_mailbox
 from tracker.sending.providers import find_provider
 from tracker.sending.tickets import make_ticket
@@ -182,16 +183,11 @@ async def _watch(request: Request, text: str) -> Reply:
         words.pop()
     mailbox = await _mailbox(request, " ".join(words))
     shown = one_line(mailbox.address, 64)
-    if is_on and not mailbox.imap_host:
+    if is_on and imap_server(mailbox) is None:
         raise CommandError(
             f"I do not know the server for reading (IMAP) of {shown}: type connect new {shown}, and give it"
         )
-    fields = {"imap_on": is_on, "imap_failed_at": None, "imap_failure": None, "imap_told_at": None}
-
-    async def work() -> None:
-        await Mailbox.filter(id=mailbox.id).update(**fields)
-
-    await atomically(work)
+    await set_watching(request.services, request.account, mailbox.address, is_on)
     if not is_on:
         return Reply(title=f"I look no more for replies in {shown}.", data={"watches": False})
     return Reply(

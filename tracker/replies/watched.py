@@ -14,7 +14,6 @@ from models.database import atomically
 from models.wake import OUTBOX
 from tracker.destinations import choose
 from tracker.mail.draft import read_address
-from tracker.replies import session
 from tracker.replies.threads import in_thread
 from tracker.sending.credentials import Credentials, Server, imap_server
 from tracker.services import Services
@@ -52,7 +51,9 @@ async def check_imap(
 
     `addresses` are those that the host's name was found to lead to and may be contacted; none means: ask.
     """
-    tried = session.Session(server, credentials, addresses)
+    from tracker.replies.session import Session  # its library is for those alone who read mail
+
+    tried = Session(server, credentials, addresses)
     try:
         await in_thread(tried.open, interrupt=tried.interrupt)
     finally:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from models import Mailbox
-from models.database import DATABASE_FAULTS, atomically
+from models.database import DATABASE_FAULTS
 from tracker.exchangers import NoExchangerError, mail_exchangers
+from tracker.replies.watched import set_watching
 from tracker.sending.hosts import HostError
 from tracker.sending.mailboxes import Connected, DraftError, MailboxDraft, connect_mailbox
 from tracker.sending.providers import Provider
@@ -41,7 +41,9 @@ async def finish(
     made: Connected | None = None
     try:
         made = await connect_mailbox(services, ticket.account, draft, keep_login=ticket.mailbox is not None)
-        await _watch(made.mailbox, typed.watches)
+        if typed.watches != made.mailbox.imap_on and (made.mailbox.imap_host or not typed.watches):
+            await set_watching(services, ticket.account, made.mailbox.address, typed.watches)
+            await made.mailbox.refresh_from_db()
     except (HostError, DraftError) as error:
         return connect_pages.login(request, ticket, provider, typed, wrong=_sentence(str(error)))
     except UpstreamError as error:
@@ -57,18 +59,6 @@ async def _settle(ticket: Ticket, made: Connected | None) -> None:
         await settle_ticket(ticket, made.mailbox if made else None)
     except DATABASE_FAULTS as error:  # the ticket stays taken, and runs out
         log.warning("a used link could not be noted: %s", type(error).__name__)
-
-
-async def _watch(mailbox: Mailbox, wanted: bool) -> None:
-    """Looks for replies from now on, where that was asked for and can be done."""
-    is_on = wanted and bool(mailbox.imap_host)
-
-    async def work() -> None:
-        await Mailbox.filter(id=mailbox.id).update(imap_on=is_on)
-
-    if is_on != mailbox.imap_on:
-        await atomically(work)
-        mailbox.imap_on = is_on
 
 
 def _told(provider: Provider, draft: MailboxDraft, error: UpstreamError) -> Markup:
