@@ -342,6 +342,35 @@ async def test_the_public_file_does_not_tell_who_is_known(site: Site, host: Mail
         assert (await site.client.get(f"/.well-known/autoconfig/mail/config-v1.1.xml{wrong}")).status == 404
 
 
+async def test_the_file_for_a_domain_of_ones_own_names_whoever_takes_its_mail(
+    sqlite_database: DatabaseURL, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def exchangers(domain: str) -> list[str]:
+        asked.append(domain)
+        return ["aspmx.l.google.com"]
+
+    monkeypatch.setattr(connect_try, "mail_exchangers", exchangers)
+    async with open_site(
+        sqlite_database,
+        clock,
+        tmp_path,
+        base_url="https://bell.acme.com",
+        tls_cert=__file__,
+        tls_key=__file__,
+    ) as site:
+        for _ in range(3):
+            answer = await site.client.get("/mail/config-v1.1.xml?emailaddress=ana@acme.com")
+            text = await answer.text()
+            assert "imap.gmail.com" in text
+            assert "<hostname>bell.acme.com</hostname>" in text
+        for stranger in ("ana@evil.example", "ana@notacme.com", "ana@com", "ana@x.bell.acme.com"):
+            answer = await site.client.get(f"/mail/config-v1.1.xml?emailaddress={stranger}")
+            assert answer.status == 404
+    assert asked == ["acme.com"]
+
+
 @pytest.mark.parametrize(
     ("base", "headers", "status"),
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import plistlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -128,7 +129,7 @@ def _server_lines(element: str, kind: str, server: Server, user: str) -> list[st
     ]
 
 
-def public_autoconfig(settings: Settings, address: str) -> bytes | None:
+def public_autoconfig(settings: Settings, address: str, exchangers: Sequence[str] = ()) -> bytes | None:
     """The file for any address at all, or None where we cannot tell: it follows from the domain alone.
 
     Whether the address is known here makes no difference. The address itself is the name of the login
@@ -136,10 +137,16 @@ def public_autoconfig(settings: Settings, address: str) -> bytes | None:
     """
     server = submission_server(settings)
     domain = address.rpartition("@")[2].lower()
-    _, imap = servers_for(guess_provider(address), address)
+    _, imap = servers_for(guess_provider(address, exchangers), address, exchangers)
     if server is None or imap is None or not domain:
         return None
     return autoconfig(domain, imap, Login(server, "%EMAILADDRESS%"))
+
+
+def is_own_domain(settings: Settings, domain: str) -> bool:
+    """Whether this instance is at home in the domain, as bell.acme.com is in acme.com."""
+    hosts = (urlsplit(settings.public_url).hostname, settings.public_smtp_host, settings.capture_domain)
+    return any(f".{host}".lower().endswith(f".{domain}") for host in hosts if host)
 
 
 def _text(text: str) -> str:

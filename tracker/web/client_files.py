@@ -6,25 +6,38 @@ The public one follows from the domain alone, so that nobody learns whether an a
 from __future__ import annotations
 
 import asyncio
+import time
 
 from aiohttp import web
 
 from models import Mailbox
 from tracker.mail.draft import read_address
 from tracker.sending import passwords
-from tracker.sending.clients import Login, apple_profile, autoconfig, public_autoconfig, submission_server
+from tracker.sending.clients import (
+    Login,
+    apple_profile,
+    autoconfig,
+    is_own_domain,
+    public_autoconfig,
+    submission_server,
+)
 from tracker.sending.credentials import imap_server
 from tracker.sending.tickets import Ticket
 from tracker.web import connect_pages
 from tracker.web.browser_mark import is_same_browser
+from tracker.web.connect_try import exchangers_of
 from tracker.web.keys import SERVICES
 from tracker.web.pages import SERVER_NAME, not_found, read_form
 
+# Of the few domains that this instance is at home in: when they were asked for, and who takes their mail.
+EXCHANGERS: web.AppKey[dict[str, tuple[float, tuple[str, ...]]]] = web.AppKey("EXCHANGERS")
+_REMEMBERED = 600.0  # seconds
 _HEADERS = {"Cache-Control": "no-store", "Server": SERVER_NAME, "X-Content-Type-Options": "nosniff"}
 
 
 def add_routes(app: web.Application) -> None:
     """Mounts the addresses that Thunderbird asks (wiki.mozilla.org/Thunderbird:Autoconfiguration)."""
+    app[EXCHANGERS] = {}
     app.router.add_get("/.well-known/autoconfig/mail/config-v1.1.xml", public)
     app.router.add_get("/mail/config-v1.1.xml", public)
 
@@ -32,10 +45,23 @@ def add_routes(app: web.Application) -> None:
 async def public(request: web.Request) -> web.Response:
     """The configuration for any address, known or not."""
     address = read_address(request.query.get("emailaddress", "")[:400])
-    found = public_autoconfig(request.app[SERVICES].settings, address) if address else None
+    found = await _public_file(request, address) if address else None
     if found is None:
         return not_found()
     return web.Response(body=found, content_type="text/xml", charset="utf-8", headers=_HEADERS)
+
+
+async def _public_file(request: web.Request, address: str) -> bytes | None:
+    """For a domain that this instance is at home in, whoever takes its mail is asked of DNS."""
+    settings = request.app[SERVICES].settings
+    domain = address.rpartition("@")[2]
+    exchangers: tuple[str, ...] = ()
+    if is_own_domain(settings, domain):
+        kept = request.app[EXCHANGERS]
+        if domain not in kept or time.monotonic() - kept[domain][0] > _REMEMBERED:
+            kept[domain] = time.monotonic(), await exchangers_of(address)
+        exchangers = kept[domain][1]
+    return public_autoconfig(settings, address, exchangers)
 
 
 async def download(request: web.Request, ticket: Ticket) -> web.Response:

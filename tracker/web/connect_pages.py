@@ -213,7 +213,9 @@ def spent(ticket: Ticket) -> web.Response:
     """The link did its work; a new one is to be had in chat."""
     if ticket.mailbox is None:
         return notice(
-            "A moment", "This link is at work already: its answer comes where you pressed the button."
+            "A moment",
+            "This link is at work already: its answer comes where you pressed the button. If none comes, "
+            "write “connect new” to mailbell for another link.",
         )
     address = ticket.mailbox.address
     return notice(
