@@ -96,6 +96,7 @@ async def test_a_token_logs_in():
         ({"ana@acme.com": "450 4.2.1 Busy"}, OK, LaterError),
         ({}, "552 5.3.4 Too big", RefusedError),
         ({}, "451 4.3.0 Later", LaterError),
+        ({}, "550 5.4.5 Daily user sending limit exceeded", LaterError),
     ],
 )
 async def test_a_refusal_is_for_good_or_for_now_and_the_connection_stays(refused, answer, error):

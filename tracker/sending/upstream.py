@@ -314,13 +314,16 @@ async def _give_password(client: SMTP, credentials: Credentials) -> None:
 _UNKNOWN_WAY = (500, 501, 502, 503, 504)
 _NEEDS_TRANSITION = 432  # RFC 4954, 6: the account must be logged in to in another way first
 _LOGIN_NEEDED = (530, 535)  # RFC 4954, 6
+# Congestion, by its nature for now (RFC 3463, 3.5): Gmail says so, for good, when a day's limit is reached.
+_CONGESTED = "5.4.5"
 
 
 def _refusal(code: int, message: str) -> UpstreamError:
     words = said(code, message)
     if code in _LOGIN_NEEDED:
         return LoginError(words)
-    return RefusedError(words) if 500 <= code < 600 else LaterError(words)
+    is_final = 500 <= code < 600 and not message.startswith(_CONGESTED)
+    return RefusedError(words) if is_final else LaterError(words)
 
 
 def _mapped(error: Exception, server: Server | None = None) -> UpstreamError:
