@@ -116,12 +116,17 @@ async def answer_snooze(request: Request) -> Reply:
     try:
         when = parse_when(rest.strip() or "1d")
         rows = await _named(request, which, "snooze")
+        mail = rows[0].message
+        if not [one for one in rows if await _holds(one)]:
+            raise CommandError(
+                f"that is settled: {mail.code} was answered, or opened. To be reminded in any case, type: "
+                f"remind {mail.code} {one_line(rest, 40) or '1d'}"
+            )
         rows = await snooze(request.services, request.account, [one.id for one in rows], when)
     except WhenError as error:
         raise CommandError(str(error)) from None
     request.services.wake.ring(OUTBOX)
     now, zone = request.services.now(), zone_of(request.account.timezone)
-    mail = await rows[0].message
     at = moment(rows[0].due_at, now, zone) + ("" if request.account.timezone else " UTC")
     return Reply(
         title=f"I come back to {quoted(mail.subject)} ({mail.code}) {at}.",

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from bot.chat import Reply
 from bot.commands.days import read_clock, read_weekdays, tell_days
 from bot.commands.registry import CommandError, Request
+from bot.commands.remind import told_of_replies
 from bot.words import one_line
 from models import Account, Alert
 from models.columns import to_micros
@@ -160,7 +161,10 @@ async def change_defaults(request: Request, value: str) -> Reply:
     await set_default(request.account.id, order, request.services.now())
     return Reply(
         title=f"Every new mail: {order.said}, I remind you.",
-        lines=("A tag or a reminder of a mail's own goes before. To end it: settings remind off",),
+        lines=(
+            "A tag or a reminder of a mail's own goes before. To end it: settings remind off",
+            *(await told_of_replies(request.account) if order.kind != "always" else ()),
+        ),
         private=False,
     )
 

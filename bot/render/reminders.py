@@ -43,7 +43,7 @@ def reminder_lines(facts: Facts) -> tuple[str, ...]:
         lines.append(f"You asked about opens, and they say nothing here ({why}): I watched for a reply.")
     late = facts.get("late")
     if isinstance(late, (int, float)) and late > 0:
-        lines.append(f"This comes {duration(late)} late: I could not ring when it was due.")
+        lines.append(f"This comes {duration(late)} late.")
     return tuple(lines)
 
 

@@ -170,6 +170,26 @@ async def test_replied_marks_a_mail_and_ends_what_waits_and_can_be_taken_back(
     assert await Reminder.filter(done_at=None).count() == 2
 
 
+async def test_what_is_overdue_when_a_reply_is_taken_back_comes_at_once_and_late(
+    alice: Person, mail: Message, clock: Clock, bot_services: Services
+):
+    await alice.types(f"remind {mail.code} noreply 1d")
+    await alice.types(f"replied {mail.code}")
+    clock.advance(days=2)
+    assert await fire_due(bot_services) == 0
+    refused = await alice.types(f"snooze #{(await Reminder.get()).id} 1d")
+    assert f"type: remind {mail.code} 1d" in refused.title
+    await alice.types(f"replied {mail.code} off")
+    assert await fire_due(bot_services) == 1
+
+
+async def test_a_reply_told_by_hand_ends_what_waits_for_one_of_several_too(alice: Person, clock: Clock):
+    both = await builders.mail(alice.account, clock(), to=("bob@acme.com", "ana@acme.com"))
+    await alice.types("remind ana@acme.com noreply 1d")
+    reply = await alice.types(f"replied {both.code}")
+    assert reply.lines == ("1 reminder ended.",)
+
+
 async def test_a_reply_that_was_seen_is_not_taken_back(alice: Person, mail: Message, clock: Clock):
     await Message.filter(id=mail.id).update(replied_at=clock())
     assert "I saw the reply itself" in (await alice.types(f"replied {mail.code} off")).title

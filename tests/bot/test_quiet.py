@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -129,6 +130,20 @@ async def test_five_hundred_opens_of_a_night_are_one_message_in_the_morning(scen
     assert set(await scene.states()) == {"folded"}
     await scene.courier.deliver_once()
     assert len(sounds(scene)) == 1
+
+
+async def test_what_is_held_is_held_on_every_engine(database: DatabaseURL, clock: Clock, tmp_path: Path):
+    clock.now = moment(2, 23)
+    async with scene_on(database, clock, tmp_path) as night:
+        await Account.filter(id=night.alice.id).update(quiet_hours=Quiet(NIGHT).stored)
+        await night.due(facts={"who": "ana@acme.com"})
+        couriers = [night.another_courier() for _ in range(4)]
+        await asyncio.gather(*(one.deliver_once() for one in couriers))
+        held = await Alert.get()
+        assert (held.due_at, held.facts["held"], held.facts["who"]) == (moment(3, 8), True, "ana@acme.com")
+        clock.now = moment(3, 8)
+        await asyncio.gather(*(one.deliver_once() for one in couriers))
+        assert [one.split(":")[0] for one in sounds(night)] == ["While you were away"]
 
 
 async def test_cards_are_edited_in_silence_and_new_ones_wait_for_the_morning(scene: Scene):

@@ -15,6 +15,7 @@ from models.wake import Wake
 from tests import builders
 from tests.conftest import Clock
 from tests.tracker.judging import make_writer
+from tracker.mail.forget import forget_message
 from tracker.reminders.conditions import Action, State, look
 from tracker.reminders.defaults import apply_defaults, set_default
 from tracker.reminders.firing import fire_due, seconds_to_next
@@ -345,6 +346,23 @@ async def test_every_mail_gets_what_its_account_wants_once(both: Desk):
     assert await apply_defaults(both.services) == 0
     assert not await Reminder.filter(message_id__in=[before.id, demo.id]).exists()
     assert await Reminder.filter(message_id=unsent.id).exists()
+
+
+async def test_a_forgotten_mail_takes_its_reminders_along(both: Desk):
+    await both.remind("1d")
+    await both.pass_days(1)
+    await both.remind("noreply 1d")
+    await forget_message(both.services, both.alice, both.mail.code)
+    assert not await Reminder.all().exists()
+    assert not await Alert.filter(event="reminder").exists()
+
+
+async def test_many_mails_at_once_all_get_their_default(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tracker.reminders.defaults.BATCH", 3)
+    await set_default(desk.alice.id, parse_order("noreply 1d"), desk.clock())
+    for _ in range(10):
+        await builders.mail(desk.alice, desk.clock())
+    assert await apply_defaults(desk.services) == 11
 
 
 async def test_a_default_that_is_done_does_not_come_back(desk: Desk):

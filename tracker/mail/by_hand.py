@@ -12,7 +12,7 @@ from tortoise.expressions import F
 from models import Card, Message, Recipient
 from models.database import atomically
 from tracker.hits.rescore import rescore
-from tracker.reminders.ordering import revive_reminders, settle_reminders
+from tracker.reminders.ordering import end_for_reply, revive_reminders
 from tracker.services import Services
 
 _KEY = "replied_by_hand"
@@ -30,7 +30,7 @@ async def mark_replied(services: Services, mail: Message) -> int | None:
         await _store(locked, now, details)
         locked.replied_at = now
         await _touch(locked, now)
-        return await settle_reminders(locked, now)
+        return await end_for_reply(locked, now)
 
     ended = await atomically(work)
     if ended is not None:

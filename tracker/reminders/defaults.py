@@ -75,7 +75,10 @@ async def apply_defaults(services: Services) -> int:
     made = 0
     for account in await Account.filter(preferences__isnull=False):
         for default in defaults_of(account):
-            made += await _apply(services, account, default)
+            while new := await _apply(services, account, default):
+                made += new
+                if new < BATCH:
+                    break
     return made
 
 

@@ -188,9 +188,18 @@ async def settle_reminders(mail: Message, now: dt.datetime) -> int:
     return ended
 
 
-async def revive_reminders(mail: Message, now: dt.datetime) -> int:
-    """Takes back what a reply ended, for times that are still to come: it was marked by mistake."""
-    ended = Reminder.filter(message_id=mail.id, fired_at__isnull=True, ended_because="reply", due_at__gt=now)
+async def end_for_reply(mail: Message, now: dt.datetime) -> int:
+    """Its owner says that a mail was answered: ends all that waits for that, whomever it is about; how many.
+
+    Call it in the transaction that marks the mail.
+    """
+    waiting = Reminder.filter(message_id=mail.id, **_OPEN).exclude(kind="always")
+    return await waiting.update(done_at=now, ended_because="reply")
+
+
+async def revive_reminders(mail: Message, now: dt.datetime) -> int:  # noqa: ARG001, when it was taken back
+    """Takes back what a reply ended, for it was none; how many. What is overdue by now comes at once."""
+    ended = Reminder.filter(message_id=mail.id, fired_at__isnull=True, ended_because="reply")
     return await ended.update(done_at=None, ended_because=None)
 
 
