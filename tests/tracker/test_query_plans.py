@@ -47,9 +47,12 @@ WANTED = {
     "SELECT DISTINCT message_id FROM hit": BY_MAIL,
     "EXISTS (SELECT 1 FROM hit h WHERE h.message_id = m.id": BY_MAIL,
     "UPDATE hit SET verdict": BY_ID,
-    "UPDATE hit SET confirmed_by = ? WHERE": BY_MAIL,
-    "UPDATE hit SET confirmed_by = CASE": BY_MAIL,
-    "UPDATE hit SET confirmed_by = (SELECT": BY_MAIL,
+    "UPDATE hit SET confirmed_by = ? WHERE message_id": BY_MAIL,
+    "UPDATE hit SET confirmed_by = ? WHERE id": BY_ID,
+    "LIMIT 1) END WHERE message_id": BY_MAIL,
+    "LIMIT 1) END WHERE id": BY_ID,
+    "c.state = 'reply') WHERE message_id": BY_MAIL,
+    "c.state = 'reply') WHERE id": BY_ID,
     "UPDATE hit SET ordinal": BY_ID,
 }  # fmt: skip
 
@@ -135,10 +138,16 @@ async def _a_day_in_court(room: Court, monkeypatch: pytest.MonkeyPatch) -> None:
     for link in (one, two, one):
         await room.request(link, CHROME, at=room.clock.advance(seconds=7))
         await room.judge_all()
-    await room.request(two, CHROME, at=room.clock.advance(seconds=1))
+    room.clock.advance(minutes=5)
+    for link in (one, two):
+        await room.request(link, CHROME, at=room.clock.advance(seconds=1))
+        await room.judge_all()
+    await room.request(one, CHROME, at=room.clock.advance(minutes=5))
     await room.judge_all()
-    await room.request(pixel, APPLE, at=room.clock() - dt.timedelta(minutes=1))
-    await room.request(pixel, SAFARI, at=room.clock() - dt.timedelta(minutes=4), network="198.51.100.0/24")
+    for agent in (APPLE, SAFARI):
+        await room.request(
+            pixel, agent, at=room.clock() - dt.timedelta(minutes=15), network="198.51.100.0/24"
+        )
     await room.judge_all()
     lesson = await teaching.teach(room.services, room.alice, await Hit.get(uid=uid), ME)
     await teaching.apply(room.services, lesson)
@@ -146,7 +155,7 @@ async def _a_day_in_court(room: Court, monkeypatch: pytest.MonkeyPatch) -> None:
     for link in (pixel, one):
         await room.request(link, CHROME, at=room.clock.advance(seconds=5))
     await room.judge_all()
-    await Hit.filter(message_id=mail.id).update(verdict="unknown", reason="strange-agent", ordinal=None)
+    await Hit.filter(message_id=mail.id).update(verdict="unknown", confirmed_by="x", ordinal=None)
     await rescore(room.services, mail.id)
     span = Span(account_id=room.alice.id, since=0)
     await reclassify(room.services, span)

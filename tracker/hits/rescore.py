@@ -123,7 +123,7 @@ async def judge_anew(services: Services, docket: Docket, *, correct_old: bool = 
             writing.write_mails([mail]),
             writing.rewrite_verdicts(different),
             writing.write_counters(sitting),
-            writing.confirm_anew(sorted(persons) if changes else []),
+            writing.confirm_anew(docket, persons if changes else ()),
             writing.add_cards(rings.cards, now),
             writing.touch_cards([mail.id] if changes or moved else [], now),
             writing.renumber_alerts(case for case in different if case.counts),

@@ -24,6 +24,7 @@ class Sitting:
     unsettled: set[int] = field(default_factory=set)  # mails whose hits must be numbered anew
     renumbered: list[tuple[int, int, str]] = field(default_factory=list)  # ordinal, hit id, uid
     before: dict[str, int | None] = field(default_factory=dict)  # uid → its recipient's event before
+    clicked: dict[int, int | None] = field(default_factory=dict)  # recipient → the last click before all this
 
     @property
     def counted(self) -> list[Case]:
@@ -65,6 +66,7 @@ def count_new(sitting: Sitting) -> None:
     A hit that arrived before one that is counted already, and a counted one that was overturned, leave their
     mail unsettled: `number_anew` has to put it right.
     """
+    sitting.clicked = {one.id: one.tally.clicks.last for one in sitting.docket.persons.values()}
     for case in sitting.docket.cases:
         kind = case.entry.kind
         case.mail.tally.of(kind).total += 1

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from models.writer import Statement
-from tracker.hits.cases import Case, Mail
+from tracker.hits.cases import Case, Docket, Mail
 from tracker.hits.classify import RULES_VERSION
 from tracker.hits.counting import COLUMNS
 from tracker.hits.past import Past
@@ -47,26 +47,32 @@ _ALERT_ORDINAL = (
 )
 # Hits have an index by mail, none by recipient.
 _OF_RECIPIENT = "message_id = (SELECT message_id FROM recipient WHERE id = ?) AND recipient_id = ?"
+# Hits at or before the last click that was counted are confirmed by it, or came too late for it.
 _CONFIRM = (
-    f"UPDATE hit SET confirmed_by = ? WHERE {_OF_RECIPIENT} AND kind = 'open' AND at <= ? "  # noqa: S608
+    f"UPDATE hit SET confirmed_by = ? WHERE {_OF_RECIPIENT} AND kind = 'open' AND at > ? AND at <= ? "  # noqa: S608
     "AND verdict IN ('privacy', 'unknown') AND confirmed_by IS NULL"
 )
 # The first click judged that came after the open; what a reply confirmed stays.
-_CONFIRM_ANEW = (
-    "UPDATE hit SET confirmed_by = CASE WHEN verdict IN ('privacy', 'unknown') THEN "  # noqa: S608
+_BY_CLICK = (
+    "UPDATE hit SET confirmed_by = CASE WHEN verdict IN ('privacy', 'unknown') THEN "
     "(SELECT c.uid FROM hit c WHERE c.message_id = hit.message_id "
     "AND c.recipient_id = hit.recipient_id AND c.kind = 'click' AND c.ordinal IS NOT NULL "
     "AND c.at >= hit.at ORDER BY c.judged_at, c.id LIMIT 1) END "
-    f"WHERE {_OF_RECIPIENT} AND kind = 'open' AND (verdict IN ('privacy', 'unknown') "
+    "WHERE {which} AND kind = 'open' AND (verdict IN ('privacy', 'unknown') "
     "OR confirmed_by IS NOT NULL) AND (confirmed_by IS NULL OR confirmed_by NOT LIKE 'reply:%')"
 )
 # A reply of the recipient confirms like a click; of these the first one that was noted.
-_CONFIRM_BY_REPLY = (
-    "UPDATE hit SET confirmed_by = (SELECT 'reply:' || CAST(MIN(c.id) AS TEXT) FROM captured c "  # noqa: S608
+_BY_REPLY = (
+    "UPDATE hit SET confirmed_by = (SELECT 'reply:' || CAST(MIN(c.id) AS TEXT) FROM captured c "
     "WHERE c.recipient_id = ? AND c.state = 'reply') "
-    f"WHERE {_OF_RECIPIENT} AND kind = 'open' AND verdict IN ('privacy', 'unknown') "
+    "WHERE {which} AND kind = 'open' AND verdict IN ('privacy', 'unknown') "
     "AND confirmed_by IS NULL AND at <= (SELECT replied_at FROM recipient WHERE id = ?)"
 )
+_CONFIRM_LATE = _BY_CLICK.format(which="id = ?")
+_CONFIRM_LATE_BY_REPLY = _BY_REPLY.format(which="id = ?")
+_CONFIRM_AGAIN = _BY_CLICK.format(which=f"{_OF_RECIPIENT} AND confirmed_by = ?")
+_CONFIRM_BY_REPLY = _BY_REPLY.format(which=_OF_RECIPIENT)
+_CONFIRMED_BY = "UPDATE hit SET confirmed_by = ? WHERE id = ?"
 _DIRTY = "UPDATE card SET dirty_at = ? WHERE message_id = ? AND dirty_at IS NULL"
 _CARD = (
     "INSERT INTO card (message_id, destination_id, dirty_at, created_at) VALUES (?, ?, ?, ?) "
@@ -104,6 +110,7 @@ _BULK = frozenset(
 )
 
 Rows = list[Sequence[Any]]
+_UNSURE = (Verdict.PRIVACY, Verdict.UNKNOWN)
 
 
 def write_mails(mails: Iterable[Mail]) -> list[Statement]:
@@ -159,30 +166,69 @@ def _verdict(case: Case) -> tuple[Any, ...]:
 
 
 def confirm(sitting: Sitting) -> list[Statement]:
-    """A person's click confirms what Apple loaded, or what was unknown, of the same recipient before it."""
+    """A person's click confirms what Apple loaded, or what was unknown, of the same recipient before it.
+
+    Each click looks back to the one before it only: a mail may have a hundred thousand opens.
+    """
     simple: Rows = []
-    anew = {one.entry.copy for one in sitting.overturned}
+    late: Rows = []
     for case in sitting.docket.cases:
         person, entry = case.person, case.entry
-        if person is None or person.id in anew:
+        if person is None:
             continue
+        before = sitting.clicked.get(person.id)
         if case.counts and entry.kind == "click" and person.tally.opens.total > person.tally.opens.count:
-            simple.append((entry.uid, person.id, person.id, entry.at))
-        elif entry.kind == "open" and entry.verdict in (Verdict.PRIVACY, Verdict.UNKNOWN):
-            last, replied = person.tally.clicks.last, person.facts.replied_at
-            if (last is not None and last >= entry.at) or (replied is not None and replied >= entry.at):
-                anew.add(person.id)
-    persons = sorted(number for number in anew if number is not None)
-    return _statements((_CONFIRM, simple)) + confirm_anew(persons)
-
-
-def confirm_anew(persons: Iterable[int]) -> list[Statement]:
-    """Works out for all opens of these recipients which click, or else which reply, confirms them."""
-    numbers = list(persons)
+            simple.append((entry.uid, person.id, person.id, -1 if before is None else before, entry.at))
+        elif entry.kind == "open" and entry.verdict in _UNSURE:
+            replied = person.facts.replied_at
+            if (before is not None and before >= entry.at) or (replied is not None and replied >= entry.at):
+                late.append((person.id, case.id, person.id))
+    lost: Rows = [
+        (one.entry.copy, one.entry.copy, one.entry.uid)
+        for one in sitting.overturned
+        if one.entry.kind == "click" and one.entry.copy is not None
+    ]
     return _statements(
-        (_CONFIRM_ANEW, [(number, number) for number in numbers]),
-        (_CONFIRM_BY_REPLY, [(number,) * 4 for number in numbers]),
+        (_CONFIRM, simple),
+        (_CONFIRM_AGAIN, lost),
+        (_CONFIRM_LATE, [row[1:2] for row in late]),
+        (_CONFIRM_LATE_BY_REPLY, late),
+        (_CONFIRM_BY_REPLY, [(number,) * 4 for number in sorted({row[0] for row in lost})]),
     )
+
+
+def confirm_anew(docket: Docket, persons: Container[int]) -> list[Statement]:
+    """For all opens of these recipients which click, or else which reply, confirms them now."""
+    rows: Rows = []
+    for number in docket.persons:
+        if number in persons:
+            rows += _confirmations([case for case in docket.cases if case.entry.copy == number])
+    replied = [one.id for one in docket.persons.values() if one.id in persons]
+    return _statements((_CONFIRMED_BY, rows), (_CONFIRM_BY_REPLY, [(number,) * 4 for number in replied]))
+
+
+def _confirmations(cases: Sequence[Case]) -> Rows:
+    """(uid of a click, hit id) for each open of one recipient, in the order of judging, that is told wrongly.
+
+    As _BY_CLICK says it, but going through the hits once.
+    """
+    clicks = [
+        (case.entry.at, order, case.entry.uid)
+        for order, case in enumerate(cases)
+        if case.entry.kind == "click" and case.counts
+    ]
+    clicks.sort()
+    rows: Rows = []
+    first: tuple[int, str] | None = None  # of the clicks after the open, the one that was judged first
+    for case in sorted((one for one in cases if one.entry.kind == "open"), key=lambda one: -one.entry.at):
+        while clicks and clicks[-1][0] >= case.entry.at:
+            found = clicks.pop()[1:]
+            first = found if first is None else min(first, found)
+        stored = None if case.stored is None else case.stored.confirmed_by
+        wanted = first[1] if first is not None and case.entry.verdict in _UNSURE else None
+        if wanted != stored and not (stored or "").startswith("reply:"):
+            rows.append((wanted, case.id))
+    return rows
 
 
 def touch_cards(mails: Iterable[int], now: int) -> list[Statement]:
