@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -15,7 +15,8 @@ from aiosmtpd.smtp import SMTP
 
 from models import Account, Alert, Destination, Hit, InstanceState, Mailbox, Message, Outgoing
 from models.database import DatabaseURL
-from models.writer import WriterDownError
+from models.wake import Wake
+from models.writer import Writer, WriterDownError
 from tests import builders
 from tests.conftest import Clock
 from tests.servers.certificates import make_certificates
@@ -23,6 +24,7 @@ from tests.servers.mailhost import MailHost, mail_host
 from tests.tracker.page_services import services as plain_services
 from tests.tracker.site import Site, open_site
 from tracker.doctor import daily, examine, mail_ports, self_test, within
+from tracker.doctor import web as doctor_web
 from tracker.doctor.findings import About, Finding, Visit
 from tracker.doctor.logins import check_mailboxes
 from tracker.doctor.web import check_base_url, check_certificate, judge_certificate
@@ -153,6 +155,31 @@ async def test_plain_http_on_the_internet_is_told(clock: Clock, tmp_path: Path) 
     (found,) = await check_certificate(Visit(plain_services(clock, tmp_path, base_url="http://mail.example")))
     assert found.state == "wrong"
     assert await check_certificate(Visit(plain_services(clock, tmp_path, base_url="http://localhost"))) == []
+
+
+async def test_the_certificate_of_base_url_is_looked_at(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_certificates(tmp_path)
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=made.for_server())
+    port = server.sockets[0].getsockname()[1]
+    settings = plain_services(clock, tmp_path, base_url=f"https://localhost:{port}").settings
+    visit = Visit(Services(settings, cast(Writer, None), Wake()))  # by the real clock
+    (found,) = await check_certificate(visit)
+    assert (found.state, "not valid" in found.said) == ("wrong", True)
+    (found,) = await check_base_url(visit)
+    assert "no valid certificate" in found.said
+    trusting = made.for_client()
+    monkeypatch.setattr(doctor_web.ssl, "create_default_context", lambda: trusting)
+    (found,) = await check_certificate(visit)
+    assert (found.state, "runs out in" in found.said) == ("wrong", True)  # they hold for two days
+    server.close()
+    (found,) = await check_certificate(visit)
+    assert found.state == "note"
 
 
 @pytest.mark.parametrize(("days", "state"), [(90, "ok"), (11, "ok"), (9, "wrong"), (-3, "wrong")])
