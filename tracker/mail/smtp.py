@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -53,6 +54,7 @@ class CaptureServer(MailServer):
         self.certificate = certificate
         self.room = Room(MOST_READING)
         self.intake = Intake(services)
+        self._free, self._looked = 0, float("-inf")  # bytes of disk, and when that was so
         self._parser = Parser(services.settings.public_url)
         self._turn = asyncio.Semaphore(MOST_AT_WORK)
 
@@ -98,7 +100,7 @@ class CaptureServer(MailServer):
     async def take(self, kept: bytes, boxes: list[CaptureBox]) -> str:
         """Stores a mail for each address that it came to; the answer to the client, once it is on disk."""
         async with self._turn:
-            if shutil.disk_usage(self.services.settings.data_dir).free < LEAST_FREE:
+            if not self._has_room():
                 return "452 4.3.1 The disk is full, try again later"
             raw = normalise(kept)
             parsed = await self._parser.parse(raw)
@@ -110,6 +112,13 @@ class CaptureServer(MailServer):
                 except RefusedMailError as refusal:
                     refused.append(str(refusal))
             return f"550 {refused[0]}" if len(refused) == len(boxes) else "250 2.0.0 Taken"
+
+    def _has_room(self) -> bool:
+        """Whether the disk takes more; looked at once a second."""
+        now = time.monotonic()
+        if now - self._looked > 1:
+            self._free, self._looked = shutil.disk_usage(self.services.settings.data_dir).free, now
+        return self._free >= LEAST_FREE
 
     async def close(self) -> None:
         await super().close()
