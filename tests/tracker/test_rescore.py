@@ -1,4 +1,5 @@
 import datetime as dt
+import random
 
 import pytest
 
@@ -91,6 +92,36 @@ async def test_confirmation_goes_with_the_click_that_gave_it(room: Court):
     await told(room, "hers")
     await rescore(room.services, mail.id)
     assert (await Hit.get(uid=load)).confirmed_by is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_what_clicks_confirm_comes_out_the_same_when_judged_anew(room: Court, seed: int):
+    """In any order of arrival, in any sittings, with scans among the clicks."""
+    chance = random.Random(seed)
+    mail = await room.mail(links=("https://acme.com/1", "https://acme.com/2"))
+    pixel, links = await room.pixel(mail), [await room.link(mail), await room.link(mail, 2)]
+    begin = room.clock.advance(minutes=5)
+    for number in range(40):
+        at = begin + dt.timedelta(seconds=chance.randrange(3600))
+        network = f"198.51.{number}.0/24"
+        if chance.random() < 0.6:
+            await room.request(pixel, APPLE, at=at, network=network)
+        else:
+            await room.request(chance.choice(links), SAFARI, at=at, network=network)
+            if chance.random() < 0.3:  # the other link at once: a scan, which takes its word back
+                await room.request(
+                    links[number % 2], SAFARI, at=at + dt.timedelta(seconds=1), network=network
+                )
+        if chance.random() < 0.4:
+            room.clock.advance(seconds=1)
+            await room.judge.judge_once()
+    await room.judge_all()
+    told = dict(await Hit.all().values_list("uid", "confirmed_by"))
+    assert any(told.values())
+    await Hit.all().update(confirmed_by=None, rules="old")
+    await Hit.filter(kind="open").update(reason="strange")
+    await rescore(room.services, mail.id)
+    assert dict(await Hit.all().values_list("uid", "confirmed_by")) == told
 
 
 async def test_what_a_reply_confirmed_stays_confirmed(room: Court):
