@@ -17,6 +17,7 @@ from tracker.mail.draft import clean_line, shorten
 
 LATE_AFTER = dt.timedelta(minutes=15)
 _MOST_NAMED = 3
+_CONNECT = (("Connect", "connect"),)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def bound(subject: str) -> str:
 def late(rows: Sequence[Outgoing], message: Message | None) -> Notice:
     """Copies of one mail that have not left for a quarter of an hour."""
     words = next((one.last_error for one in rows if one.last_error), None)
-    why = f" Your provider says: {words}." if words else ""
+    why = f" {_why(words)}" if words else ""
     text = (
         f"{_mail(message)} to {_who(rows)} is late.{why} I go on trying for 5 days and tell you how it ends."
     )
@@ -94,7 +95,7 @@ def late(rows: Sequence[Outgoing], message: Message | None) -> Notice:
 def failed(row: Outgoing, message: Message | None, words: str) -> Notice:
     """A copy that the provider refused for good."""
     text = (
-        f"{_mail(message)} was not delivered to {_address(row)}. Your provider says: {words}. "
+        f"{_mail(message)} was not delivered to {_address(row)}. {_why(words)} "
         "I do not try again; check the address, then send it anew."
     )
     return _notice("failed", row, message, text)
@@ -139,7 +140,8 @@ def refused_login(mailbox: Mailbox, words: str, since: dt.datetime) -> Notice:
         f"Your provider refuses the login of {clean_line(mailbox.address, 100)}: {words}. Your mails wait "
         "here and none is lost. Type connect to log in again; they go out at once then."
     )
-    return Notice(mailbox.account_id, f"login:{mailbox.id}:{int(since.timestamp())}", text, urgent=True)
+    key = f"login:{mailbox.id}:{int(since.timestamp())}"
+    return Notice(mailbox.account_id, key, text, urgent=True, buttons=_CONNECT)
 
 
 def no_mailbox(row: Outgoing) -> Notice:
@@ -148,11 +150,16 @@ def no_mailbox(row: Outgoing) -> Notice:
         f"A mail to {_address(row)} waits: the mailbox of {clean_line(row.sender, 100)} is not connected. "
         "Type connect, and it goes out."
     )
-    return Notice(row.account_id, f"unconnected:{row.spool}", text, row.message_id)
+    return Notice(row.account_id, f"unconnected:{row.spool}", text, row.message_id, buttons=_CONNECT)
 
 
 def _notice(kind: str, row: Outgoing, message: Message | None, text: str) -> Notice:
     return Notice(row.account_id, f"{kind}:{row.id}", text, message.id if message else None, row.recipient_id)
+
+
+def _why(words: str) -> str:
+    """The provider's words as such; what went wrong on the way to it is ours to say."""
+    return f"Your provider says: {words}." if words[:3].isdigit() else f"What happened: {words}."
 
 
 def _mail(message: Message | None) -> str:
