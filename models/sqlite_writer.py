@@ -1,7 +1,7 @@
 """The writer for SQLite: one thread with its own connection, one commit for all that is waiting.
 
 Whatever queues up while a commit runs goes into the next one; a lone hit is committed at once, and under load
-there are at most two commits a millisecond (measured: committing whenever the thread is free makes every hit
+there is at most one commit a millisecond (measured: committing whenever the thread is free makes every hit
 a commit of its own and halves the rate). `synchronous=FULL`: what was reported done is on the disk.
 
 Reads have a connection of their own, which WAL never blocks. Checkpoints: models/sqlite_file.py.
@@ -29,7 +29,7 @@ from models.writer import Done, RawHit, Statement, WriterDownError
 log = logging.getLogger(__name__)
 
 LIMIT = 20_000  # hits that may wait; more than this is refused at once and goes to the journal
-PAUSE = 0.0005  # seconds from one commit's beginning to the next one's, while hits keep coming
+PAUSE = 0.001  # seconds from one commit's beginning to the next one's, while hits keep coming
 BUSY_MILLISECONDS = 1000
 SLICE = 0.004  # seconds that other work may go on while hits wait
 FETCH_SECONDS = 10.0
