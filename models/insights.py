@@ -96,7 +96,6 @@ class PersonSum(Model):
     person: fields.ForeignKeyRelation[Person] = fields.ForeignKeyField("models.Person", related_name="sums")
     person_id: int
     account_id = fields.BigIntField()
-    domain = fields.CharField(max_length=255, default="", db_default="")
     mails = fields.IntField(default=0, db_default=0)
     tracked = fields.IntField(default=0, db_default=0)  # where an open can be seen
     opened = fields.IntField(default=0, db_default=0)  # of the tracked ones
@@ -104,7 +103,6 @@ class PersonSum(Model):
     opens = fields.IntField(default=0, db_default=0)
     clicks = fields.IntField(default=0, db_default=0)
     unseen = fields.IntField(default=0, db_default=0)  # tracked ones since they were last seen
-    delay = fields.BigIntField(null=True)  # median from sending to the first open, microseconds
     sent_at = Instant(null=True)  # the newest mail
     first_at = Instant(null=True)  # first seen
     seen_at = Instant(null=True)  # last seen: an open, a click or a reply
@@ -119,7 +117,6 @@ class PersonSum(Model):
             ("account_id", "first_at"),
             ("account_id", "answered", "opened"),
             ("account_id", "unseen"),
-            ("account_id", "domain"),
         )
 
 

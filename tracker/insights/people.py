@@ -150,7 +150,7 @@ async def lists(services: Services, account: Account, most: int = 10) -> Lists:
 
 
 _COLUMNS = (
-    "p.address, s.mails, s.tracked, s.opened, s.answered, s.opens, s.clicks, s.unseen, s.delay, s.sent_at, "
+    "p.address, s.mails, s.tracked, s.opened, s.answered, s.opens, s.clicks, s.unseen, NULL, s.sent_at, "
     "s.first_at, s.seen_at, s.third_at"
 )
 # Each fits one index of the table; `standing` has the last word.

@@ -50,14 +50,16 @@ class Copy:
         return bool(self.opens or self.clicks)
 
 
+SENT = "COALESCE(r.handed_over_at, m.handed_over_at, m.armed_at, m.arms_at)"
 # Loaded by Apple alone: nobody can tell. Loaded, and clicked or opened too: the person was seen.
-COLUMNS = (
-    "r.id, r.message_id, r.person_id, r.address, "
-    "COALESCE(r.handed_over_at, m.handed_over_at, m.armed_at, m.arms_at), "
+TRACKED = (
     "CASE WHEN m.mode = 'full' AND r.bounced_at IS NULL AND r.opted_out_at IS NULL "
     "AND (r.loaded_at IS NULL OR r.opens > 0 OR r.clicks > 0) AND EXISTS "
-    "(SELECT 1 FROM link l WHERE l.recipient_id = r.id AND l.kind = 'open') THEN 1 ELSE 0 END, "
-    "r.opens, r.clicks, r.first_open_at, r.last_open_at, r.first_click_at, r.last_click_at, r.replied_at"
+    "(SELECT 1 FROM link l WHERE l.recipient_id = r.id AND l.kind = 'open') THEN 1 ELSE 0 END"
+)
+COLUMNS = (
+    f"r.id, r.message_id, r.person_id, r.address, {SENT}, {TRACKED}, r.opens, r.clicks, r.first_open_at, "
+    "r.last_open_at, r.first_click_at, r.last_click_at, r.replied_at"
 )
 _FROM = "FROM recipient r JOIN message m ON m.id = r.message_id"
 
@@ -72,19 +74,8 @@ async def copies_to(services: Services, account_id: int, address: str, now: int,
     """The newest mails to this address that have left, newest first."""
     rows = await services.writer.fetch(
         f"SELECT {COLUMNS} {_FROM} WHERE r.address = ? AND m.account_id = ? "
-        "AND COALESCE(r.handed_over_at, m.handed_over_at, m.armed_at, m.arms_at) <= ? "
-        "ORDER BY r.id DESC LIMIT ?",
+        f"AND {SENT} <= ? ORDER BY r.id DESC LIMIT ?",
         (address, account_id, now, limit),
-    )
-    return [copy_of(row) for row in rows]
-
-
-async def copies_of_people(services: Services, person_ids: Sequence[int], now: int) -> list[Copy]:
-    """All mails to these people that have left."""
-    rows = await services.writer.fetch(
-        f"SELECT {COLUMNS} {_FROM} WHERE {among('r.person_id')} "
-        "AND COALESCE(r.handed_over_at, m.handed_over_at, m.armed_at, m.arms_at) <= ?",
-        (listed(person_ids), now),
     )
     return [copy_of(row) for row in rows]
 
@@ -94,8 +85,7 @@ async def newest_copies(services: Services, account_id: int, now: int, limit: in
     rows = await services.writer.fetch(
         f"SELECT {COLUMNS} FROM (SELECT * FROM message WHERE account_id = ? "  # noqa: S608, names of ours
         "ORDER BY created_at DESC LIMIT ?) m JOIN recipient r ON m.id = r.message_id "
-        "WHERE COALESCE(r.handed_over_at, m.handed_over_at, m.armed_at, m.arms_at) <= ? "
-        "ORDER BY m.created_at DESC, r.id DESC LIMIT ?",
+        f"WHERE {SENT} <= ? ORDER BY m.created_at DESC, r.id DESC LIMIT ?",
         (account_id, limit, now, limit),
     )
     return [copy_of(row) for row in rows]

@@ -15,20 +15,22 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections import defaultdict
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.columns import to_micros
 from models.writer import Statement, WriterDownError
 from tracker.hits.cases import among, listed
-from tracker.insights.people import Reading, summarise, thirds
-from tracker.insights.reading import Copy, copies_of_people
+from tracker.insights.people import HOT, HOT_OPENS
+from tracker.insights.reading import SENT, TRACKED
 from tracker.services import Services
 
 HOUR = 3_600_000_000  # microseconds
 MAILS = 200  # of one transaction: hits wait for it
 PEOPLE = 50
+PEOPLE_SECONDS = 0.4  # of one run of the duty, while people are marked faster than they are summed
+MARKS = 10_000  # read at once: many of them name the same people
 TRIES = 5
 NEW = 20_000  # mails marked at once
 SWEPT = 5000  # mails looked at by one run of the duty for what nobody marked
@@ -97,13 +99,13 @@ async def fold(services: Services, account_id: int | None = None) -> int:
     done = 0
     while count := await _fold_mails(services, account_id):
         done += count
-    while count := await _fold_people(services, account_id):
+    while count := await _fold_people(services, account_id, 60):
         done += count
     return done
 
 
 async def _marks(services: Services, column: str, account_id: int | None, most: int) -> dict[int, list[int]]:
-    """What is marked, with the ids of its marks: all those that stand in the oldest rows."""
+    """Up to `most` of what is marked, with the ids of its marks: as many as stand in the oldest rows."""
     mine, arguments = ("", ()) if account_id is None else (" AND account_id = ?", (account_id,))
     rows = await services.writer.fetch(
         f"SELECT id, {column} FROM stale WHERE {column} IS NOT NULL{mine} "  # noqa: S608, names of ours
@@ -146,7 +148,7 @@ async def _fold_mails(services: Services, account_id: int | None) -> int:
     return 0
 
 
-def _unmark(marks: dict[int, list[int]]) -> Statement:
+def _unmark(marks: Mapping[int, list[int]]) -> Statement:
     """Only the marks that were read: a mail that changes meanwhile is marked again."""
     numbers = [number for ones in marks.values() for number in ones]
     return Statement(f"DELETE FROM stale WHERE {among('id')}", [(listed(numbers),)])  # noqa: S608
@@ -178,55 +180,76 @@ async def _applied(services: Services, statements: Sequence[Statement], attempt:
 # People -------------------------------------------------------------------------------------------
 
 _OF_PERSON = (
-    "mails", "tracked", "opened", "answered", "opens", "clicks", "unseen", "delay", "sent_at", "first_at",
-    "seen_at", "third_at",
+    "mails", "tracked", "opened", "answered", "opens", "clicks", "unseen", "sent_at", "first_at", "seen_at",
+    "third_at",
 )  # fmt: skip
-# Selected from the person, who may be gone by now.
-_PUT_PERSON = (
-    f"INSERT INTO person_sum (person_id, account_id, domain, {', '.join(_OF_PERSON)}) "  # noqa: S608
-    "SELECT p.id, p.account_id, CAST(? AS VARCHAR(255)), "
-    f"{', '.join('CAST(? AS BIGINT)' for _ in _OF_PERSON)} FROM person p WHERE p.id = ? "
-    "ON CONFLICT (person_id) DO UPDATE SET domain = excluded.domain, "
-    f"{', '.join(f'{name} = excluded.{name}' for name in _OF_PERSON)}"
-)
+_NEVER = 2**62
 
 
-async def _fold_people(services: Services, account_id: int | None) -> int:
+def readings() -> str:
+    """A SELECT of people with account and the columns of _OF_PERSON, as people.summarise gives them.
+
+    Its arguments are what `_asked` gives. Which of three moments is the newest is worked out by hand:
+    the engines have no function for it in common.
+    """
+    third = (
+        f"CASE WHEN r.opens >= {HOT_OPENS} AND r.last_open_at > CAST(? AS BIGINT) THEN "  # noqa: S608
+        "(SELECT h.at FROM hit h WHERE h.message_id = r.message_id AND h.recipient_id = r.id "
+        f"AND h.kind = 'open' AND h.ordinal = r.opens - {HOT_OPENS - 1}) END"
+    )
+    newest = ", ".join(
+        f"MAX(COALESCE({column}, 0)) OVER (PARTITION BY r.person_id) AS {name}"
+        for name, column in (("o", "r.last_open_at"), ("c", "r.last_click_at"), ("a", "r.replied_at"))
+    )
+    copies = (
+        f"SELECT r.person_id, {SENT} AS sent, {TRACKED} AS tracked, r.opens, r.clicks, r.replied_at, "  # noqa: S608
+        f"COALESCE(r.first_open_at, {_NEVER}) AS fo, COALESCE(r.first_click_at, {_NEVER}) AS fc, "
+        f"COALESCE(r.replied_at, {_NEVER}) AS fa, {newest}, {third} AS third "
+        f"FROM recipient r JOIN message m ON m.id = r.message_id WHERE {among('r.person_id')} "
+        f"AND {SENT} <= CAST(? AS BIGINT)"
+    )
+    seen = "CASE WHEN o >= c AND o >= a THEN o WHEN c >= a THEN c ELSE a END"
+    first = "CASE WHEN fo <= fc AND fo <= fa THEN fo WHEN fc <= fa THEN fc ELSE fa END"
+    opened = "CASE WHEN opens > 0 OR clicks > 0 THEN 1 ELSE 0 END"
+    return (
+        f"SELECT p.id, p.account_id, COUNT(s.sent), COALESCE(SUM(tracked), 0), "  # noqa: S608
+        f"COALESCE(SUM(tracked * {opened}), 0), COUNT(replied_at), COALESCE(SUM(opens), 0), "
+        f"COALESCE(SUM(clicks), 0), COALESCE(SUM(CASE WHEN sent > {seen} THEN tracked ELSE 0 END), 0), "
+        f"MAX(sent), NULLIF(MIN({first}), {_NEVER}), NULLIF(MAX({seen}), 0), MAX(third) "
+        f"FROM person p LEFT JOIN ({copies}) s ON s.person_id = p.id WHERE {among('p.id')} "
+        "GROUP BY p.id, p.account_id"
+    )
+
+
+def _asked(people: Sequence[int], now: int) -> tuple[Any, ...]:
+    """The arguments of `readings`."""
+    ids = listed(people)
+    return (now - HOT, ids, now, ids)
+
+
+async def _fold_people(services: Services, account_id: int | None, seconds: float) -> int:
+    """For that long at most: who is left is left for the next time."""
+    until = time.monotonic() + seconds
+    marks = await _marks(services, "person_id", account_id, MARKS)
+    people, done = sorted(marks), 0
+    while done < len(people) and (done == 0 or time.monotonic() < until):
+        part = people[done : done + PEOPLE]
+        await _put_people(services, part, {number: marks[number] for number in part})
+        done += len(part)
+    return done
+
+
+async def _put_people(services: Services, people: Sequence[int], marks: Mapping[int, list[int]]) -> None:
+    values = ", ".join(f"{name} = excluded.{name}" for name in _OF_PERSON)
+    put = (
+        f"INSERT INTO person_sum (person_id, account_id, {', '.join(_OF_PERSON)}) "
+        f"{readings()} ON CONFLICT (person_id) DO UPDATE SET {values}"
+    )
+    now = to_micros(services.now())
     for attempt in range(TRIES):
         turn = await _turn(services)
-        marks = await _marks(services, "person_id", account_id, PEOPLE)
-        if not marks:
-            return 0
-        rows = [_row(number, one) for number, one in (await _readings(services, sorted(marks))).items()]
-        if await _applied(services, [turn, Statement(_PUT_PERSON, rows), _unmark(marks)], attempt):
-            return len(marks)
-    return 0
-
-
-async def _readings(services: Services, people: Sequence[int]) -> dict[int, Reading]:
-    now = to_micros(services.now())
-    copies = await copies_of_people(services, people, now)
-    third = await thirds(services, copies, now)
-    by_person: defaultdict[int, list[Copy]] = defaultdict(list)
-    for one in copies:
-        if one.person_id is not None:
-            by_person[one.person_id].append(one)
-    return {
-        number: summarise(
-            ones[0].address if (ones := by_person[number]) else "",
-            ones,
-            max((third[one.id] for one in ones if one.id in third), default=None),
-        )
-        for number in people
-    }
-
-
-def _row(number: int, one: Reading) -> tuple[Any, ...]:
-    domain = one.address.rpartition("@")[2][:255]
-    return (
-        domain, one.mails, one.tracked, one.opened, one.answered, one.opens, one.clicks, one.unseen,
-        one.delay, one.sent, one.first, one.seen, one.third, number,
-    )  # fmt: skip
+        if await _applied(services, [turn, Statement(put, [_asked(people, now)]), _unmark(marks)], attempt):
+            return
 
 
 # What nobody marked -------------------------------------------------------------------------------
@@ -240,7 +263,10 @@ async def keep(services: Services) -> int:
     )
     if fresh:
         await _mark(services, [fresh[-1][1], *rest], fresh, ())
-    return await fold(services)
+    done = 0
+    while count := await _fold_mails(services, None):
+        done += count
+    return done + await _fold_people(services, None, PEOPLE_SECONDS)
 
 
 async def look_around(services: Services) -> int:
@@ -301,18 +327,14 @@ async def _differing(services: Services, after: int) -> tuple[list[tuple[Any, ..
 async def _differing_people(services: Services, after: int) -> tuple[list[tuple[int, int]], int]:
     """(account, person) of those whose sums are not what their mails say; and how far this looked."""
     found = await services.writer.fetch(
-        "SELECT id, account_id FROM person WHERE id > ? ORDER BY id LIMIT ?", (after, SWEPT_PEOPLE)
+        "SELECT id FROM person WHERE id > ? ORDER BY id LIMIT ?", (after, SWEPT_PEOPLE)
     )
-    accounts = dict(found)
+    people = [row[0] for row in found]
+    now = await services.writer.fetch(readings(), _asked(people, to_micros(services.now())))
     stored = await services.writer.fetch(
-        f"SELECT domain, {', '.join(_OF_PERSON)}, person_id FROM person_sum "  # noqa: S608
+        f"SELECT person_id, account_id, {', '.join(_OF_PERSON)} FROM person_sum "  # noqa: S608
         f"WHERE {among('person_id')}",
-        (listed(sorted(accounts)),),
+        (listed(people),),
     )
-    summed = {row[-1]: tuple(row) for row in stored}
-    differing = [
-        (accounts[number], number)
-        for number, one in (await _readings(services, sorted(accounts))).items()
-        if summed.get(number) != _row(number, one)
-    ]
-    return differing, found[-1][0] if len(found) == SWEPT_PEOPLE else 0
+    differing = set(map(tuple, now)) - set(map(tuple, stored))
+    return [(row[1], row[0]) for row in differing], found[-1][0] if len(found) == SWEPT_PEOPLE else 0
