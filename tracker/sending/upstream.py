@@ -19,50 +19,43 @@ from functools import lru_cache
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPResponse
 
-from tracker.mail.draft import clean_line, shorten
+from tracker.sending.answers import (
+    CertificateError,
+    LaterError,
+    LoginError,
+    NoAnswerError,
+    RefusedError,
+    UpstreamError,
+    mapped,
+    network_words,
+    one_line,
+    refusal,
+    said,
+)
 from tracker.sending.credentials import Credentials, Server
+
+__all__ = [
+    "CertificateError",
+    "Connection",
+    "LaterError",
+    "LoginError",
+    "NoAnswerError",
+    "RefusedError",
+    "UpstreamError",
+    "check_login",
+    "connect",
+    "connection",
+    "send_copy",
+]
 
 CONNECT_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
 STALL_SECONDS = 120.0  # in which a part of a mail must have left (RFC 5321, 4.5.3.2.5: three minutes)
 END_SECONDS = 600.0  # for the answer after the dot (RFC 5321, 4.5.3.2.6)
 QUIT_SECONDS = 5.0
-LONGEST_WORDS = 200
 _PIECE = 256 * 1024
 
 BeforeEnd = Callable[[], Awaitable[None]]
-
-
-class UpstreamError(Exception):
-    """A copy was not handed over. The text holds the provider's words, on one line.
-
-    UpstreamError
-      ├─ LaterError         refused for now, or not reached: try again later
-      ├─ RefusedError       refused for good: tell the sender
-      ├─ LoginError         the provider refuses user and password: stop, ask the user to connect anew
-      ├─ NoAnswerError      no answer after the mail's end: it may have been taken; try again, and mark it
-      └─ CertificateError   the server cannot show that it is who it says: nothing was sent to it
-    """
-
-
-class LaterError(UpstreamError):
-    """4xx, or the network."""
-
-
-class RefusedError(UpstreamError):
-    """5xx for this sender, recipient or mail."""
-
-
-class LoginError(UpstreamError):
-    """The provider does not let the user in."""
-
-
-class NoAnswerError(UpstreamError):
-    """The connection was lost, or nothing came, between the mail's last dot and its answer."""
-
-
-class CertificateError(UpstreamError):
-    """The certificate is not valid, or the server offers no encryption where it must."""
 
 
 @lru_cache(maxsize=1)
@@ -97,7 +90,7 @@ class Connection:
             raise
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._client.close()
-            raise _mapped(error) from None
+            raise mapped(error) from None
         except BaseException:
             self._client.close()
             raise
@@ -121,13 +114,13 @@ class Connection:
             await client.mail(sender, options=options, encoding=encoding)
             await client.rcpt(recipient, encoding=encoding)
         except aiosmtplib.SMTPResponseException as error:
-            raise _refusal(error.code, error.message) from None
+            raise refusal(error.code, error.message) from None
 
     async def _data(self, content: bytes, before_end: BeforeEnd | None) -> str:
         """As the library's, but that it knows whether the last dot had left when the connection broke."""
         start = await self._client.execute_command(b"DATA")
         if start.code != aiosmtplib.SMTPStatus.start_input:
-            raise _refusal(start.code, start.message)
+            raise refusal(start.code, start.message)
         protocol = self._client.protocol
         if protocol is None:
             raise LaterError("the connection was lost")
@@ -141,7 +134,7 @@ class Connection:
             if answer.done():
                 given = answer.result()
                 self._client.close()
-                raise _refusal(given.code, given.message)
+                raise refusal(given.code, given.message)
             if before_end is not None:
                 await before_end()
             return await self._end(answer)
@@ -161,7 +154,7 @@ class Connection:
             self._client.close()
             raise NoAnswerError("the connection was lost before the answer came") from None
         if given.code != aiosmtplib.SMTPStatus.completed:
-            raise _refusal(given.code, given.message)
+            raise refusal(given.code, given.message)
         return said(given.code, given.message)
 
     async def _flushed(self, answer: asyncio.Future[SMTPResponse]) -> None:
@@ -221,7 +214,7 @@ async def connect(
         async with asyncio.timeout(CONNECT_SECONDS):
             connected = await _reach(server.port, addresses or [server.host])
     except (OSError, TimeoutError) as error:
-        raise LaterError(f"{server.host} cannot be reached ({_network_words(error)})") from None
+        raise LaterError(f"{server.host} cannot be reached ({network_words(error)})") from None
     client = SMTP(
         sock=connected, hostname=server.host, timeout=COMMAND_SECONDS, use_tls=server.security == "tls",
         start_tls=server.security == "starttls", tls_context=tls_context(),
@@ -234,7 +227,7 @@ async def connect(
         client.close()
         connected.close()
         if isinstance(error, (aiosmtplib.SMTPException, OSError, ValueError)):
-            raise _mapped(error, server) from None
+            raise mapped(error, server.host) from None
         raise
     return Connection(client)
 
@@ -293,7 +286,7 @@ async def _log_in(client: SMTP, server: Server, credentials: Credentials) -> Non
     except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
         raise
     except (aiosmtplib.SMTPException, UnicodeError) as error:
-        raise LoginError(_clean(str(error))) from None
+        raise LoginError(one_line(str(error))) from None
 
 
 async def _give_password(client: SMTP, credentials: Credentials) -> None:
@@ -313,59 +306,6 @@ async def _give_password(client: SMTP, credentials: Credentials) -> None:
 
 _UNKNOWN_WAY = (500, 501, 502, 503, 504)
 _NEEDS_TRANSITION = 432  # RFC 4954, 6: the account must be logged in to in another way first
-_LOGIN_NEEDED = (530, 535)  # RFC 4954, 6
-# Congestion, by its nature for now (RFC 3463, 3.5): Gmail says so, for good, when a day's limit is reached.
-_CONGESTED = "5.4.5"
-
-
-def _refusal(code: int, message: str) -> UpstreamError:
-    words = said(code, message)
-    if code in _LOGIN_NEEDED:
-        return LoginError(words)
-    is_final = 500 <= code < 600 and not message.startswith(_CONGESTED)
-    return RefusedError(words) if is_final else LaterError(words)
-
-
-def _mapped(error: Exception, server: Server | None = None) -> UpstreamError:
-    """What went wrong on the wire, before any mail's end."""
-    if isinstance(error, UpstreamError):
-        return error
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            host = server.host if server else "the server"
-            return CertificateError(_clean(f"{host} shows no valid certificate: {cause.verify_message}"))
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return LaterError(said(error.code, error.message))
-    if isinstance(error, (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError)):
-        return LaterError(_network_words(error))
-    if isinstance(error, (ValueError, UnicodeError)):
-        return RefusedError("the address has letters that your provider does not take")
-    return CertificateError(_clean(str(error)))  # STARTTLS that is not offered
-
-
-def said(code: int, message: str) -> str:
-    """The provider's words on one line, as they are told in chat."""
-    return _clean(f"{code} {message}")
-
-
-def _clean(text: str) -> str:
-    return shorten(clean_line(text), LONGEST_WORDS)
-
-
-def _network_words(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, aiosmtplib.SMTPServerDisconnected):
-        return "the connection was lost"
-    if isinstance(error, ConnectionRefusedError):
-        return "the connection was refused"
-    if isinstance(error, socket.gaierror):
-        return "its name leads nowhere"
-    if isinstance(error, ssl.SSLError):
-        return "the encryption failed"
-    return "the network failed"
 
 
 def _in_ascii(address: str) -> str:
