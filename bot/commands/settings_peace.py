@@ -49,10 +49,11 @@ async def change_quiet(request: Request, value: str) -> Reply:
     request.services.wake.ring(OUTBOX)
     if quiet == Quiet():
         return Reply(title="No quiet hours: I ring at any time.", private=False)
-    zone = account.timezone or "UTC (set yours: settings timezone Europe/Madrid)"
+    ask = () if account.timezone else ("That is UTC until you set yours: settings timezone Europe/Madrid",)
     return Reply(
-        title=f"Quiet: {tell_quiet(quiet)}, {zone}.",
+        title=f"Quiet: {tell_quiet(quiet)}, {account.timezone or 'UTC'}.",
         lines=(
+            *ask,
             "Counting and cards go on; at the end I tell in one message what happened.",
             "Only what cannot wait rings, such as mail that does not go out.",
         ),

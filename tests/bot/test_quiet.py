@@ -263,7 +263,7 @@ async def test_settings_take_quiet_hours_in_many_words(alice: Person, clock: Clo
 
     reply = await alice.types("settings quiet 20:00-8:00")
     assert "20:00 to 08:00" in reply.title
-    assert "settings timezone" in reply.title
+    assert "settings timezone" in reply.text
     assert await kept() == Quiet(NIGHT)
     await alice.types("settings quiet weekends")
     assert await kept() == Quiet(NIGHT, WEEKEND)

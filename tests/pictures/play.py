@@ -6,6 +6,7 @@ script moves it, so that every run tells the same; only tokens and codes differ.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,6 +29,7 @@ from tests.fakes.telegram import TOKEN
 from tests.fakes.telegram_people import Person as TelegramPerson
 from tests.flows.conftest import READERS, Bell, running_line
 from tests.pictures.tape import Entry, Tape, TapedSlack, TapedTelegram
+from tracker.reminders.firing import fire_due
 from tracker.sending.tickets import make_ticket
 
 DESKTOP, PHONE, LAPTOP = READERS
@@ -180,6 +182,7 @@ async def _conversation(scene: Scene) -> Played:
     tape.keep("track", [typed, answer])
     tape.keep("ring", rest)
     await _many(scene, pixel, link)
+    await _peace(scene, pixel)
     return Played(tape, copy_page, privacy_page, connect_page)
 
 
@@ -205,6 +208,28 @@ async def _many(scene: Scene, pixel: str, link: str) -> None:
     await scene.say(_as_command(scene, f"show {newest.code}"))
     await scene.say(_as_command(scene, "stats"))
     scene.tape.keep("cards", scene.tape.entries[digest:])
+
+
+async def _peace(scene: Scene, pixel: str) -> None:
+    """A reminder is ordered and a night is quiet; in the morning she is told, and days later reminded."""
+    begin, bell = len(scene.tape.entries), scene.bell
+    mail = await Message.all().order_by("id").first()
+    assert mail is not None
+    await scene.say(_as_command(scene, f"remind {mail.code} noreply 3 working days"))
+    await scene.say(_as_command(scene, "settings quiet 20:00-8:00"))
+    scene.at("22:00")
+    for network in READERS:
+        await bell.read(pixel, network)
+        bell.pass_time(minutes=20)
+    await scene.shows("opened ×11")
+    bell.clock.now = bell.clock.now.replace(hour=8, minute=0) + dt.timedelta(days=1)
+    bell.wake_up()
+    await scene.shows("While you were away")
+    bell.clock.now = bell.clock.now.replace(hour=16, minute=30) + dt.timedelta(days=2)
+    await fire_due(bell.services)
+    bell.wake_up()
+    await scene.shows("Reminder: no reply")
+    scene.tape.keep("reminders", scene.tape.entries[begin:])
 
 
 def _answer_first(entries: list[Entry]) -> list[Entry]:
