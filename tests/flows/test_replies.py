@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import email.utils
+import signal
 import smtplib
 import socket
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +25,7 @@ from tests import builders
 from tests.conftest import Clock
 from tests.fakes.chat import FakeChat
 from tests.flows.conftest import Bell, Line
-from tests.processes.mailbell import free_port
+from tests.processes.mailbell import free_port, mailbell
 from tests.servers.dovecot import PASSWORD, Dovecot, dovecot
 from tests.tracker.returned_mails import AWAY, BOUNCES, DELAYS
 from tracker.mail.addresses import capture_addresses
@@ -33,6 +38,7 @@ from tracker.replies.watcher import Watcher
 from tracker.sending import upstream
 from tracker.sending.credentials import Credentials, Server, encrypt
 from tracker.sending.upstream import CertificateError, LaterError, LoginError
+from tracker.settings import load
 
 HOME = "alice@home.example"
 ID = "q3@home.example"
@@ -505,6 +511,14 @@ async def test_a_login_is_checked_for_the_connect_page(imap: Dovecot, monkeypatc
         await check_imap(Server("localhost", imap.port_tls, "tls"), good)
 
 
+async def test_a_token_logs_in_as_well_as_a_password(imap: Dovecot):
+    server = Server("localhost", imap.port_tls, "tls")
+    await check_imap(server, Credentials(HOME, imap.token(HOME), "xoauth2"))
+    for bad in (imap.token("eve@home.example"), imap.token(HOME, -60), "garbage"):
+        with pytest.raises(LoginError, match="Authentication failed"):
+            await check_imap(server, Credentials(HOME, bad, "xoauth2"))
+
+
 async def test_watching_is_switched_for_ones_own_mailbox_only(office: Office):
     services, bob = office.bell.services, await builders.account("bob", office.bell.clock())
     assert await set_watching(services, bob, HOME, True) is None
@@ -528,3 +542,48 @@ async def test_hostile_mail_in_the_mailbox_hurts_nobody(office: Office, clock: C
         office.imap.deliver(HOME, office.answer())
         await office.rung("reply")
     assert (await Mailbox.get()).imap_next == 6
+
+
+def _in_file(folder: Path, sql: str, *values: object) -> Any:
+    """One statement on the file of a running process; the first column of what it found."""
+    with contextlib.closing(sqlite3.connect(folder / "data" / "mailbell.db", timeout=20)) as file, file:
+        row = file.execute(sql, values).fetchone()
+    return row and row[0]
+
+
+async def test_a_process_that_is_killed_misses_nothing_and_one_that_is_told_to_ends_in_time(
+    tmp_path: Path, imap: Dovecot
+):
+    given = {"ALLOW_PRIVATE_UPSTREAM": "true", "SSL_CERT_FILE": str(imap.certificates.authority)}
+    async with mailbell(tmp_path, "--json", **given) as bell:
+        await bell.say("track ana@acme.com Q3 proposal")
+        await bell.wait_for(lambda line: line["kind"] == "reply")
+        key = (tmp_path / "data" / "secret_key").read_text().strip()
+        secret = encrypt(load({"SECRET_KEY": key, "DATA_DIR": str(tmp_path / "data")}, tmp_path), PASSWORD)
+        sent = int(time.time() * 1e6) - 60_000_000
+        _in_file(
+            tmp_path, "UPDATE message SET message_id_header = ?, sent_at = ?, created_at = ?", ID, sent, sent
+        )
+        _in_file(
+            tmp_path,
+            "INSERT INTO mailbox (account_id, address, provider, username, secret, created_at, smtp_host, "
+            "smtp_port, smtp_security, imap_on, imap_host, imap_port, imap_security) "
+            "SELECT id, ?, 'other', ?, ?, 0, 'x', 1, 'tls', 1, 'localhost', ?, 'tls' FROM account",
+            HOME, HOME, secret, imap.port_tls,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            while not _in_file(tmp_path, "SELECT imap_next FROM mailbox"):
+                await asyncio.sleep(0.1)
+        await bell.end(signal.SIGKILL)
+    date = email.utils.formatdate(time.time())
+    imap.deliver(
+        HOME, f"From: ana@acme.com\nMessage-ID: <1@acme.com>\nDate: {date}\nIn-Reply-To: <{ID}>\n\nYes\n"
+    )
+    _in_file(tmp_path, "UPDATE mailbox SET leased_until = 0")  # as after a minute
+    async with mailbell(tmp_path, "--json", **given) as bell:
+        ring = await bell.wait_for(lambda line: line.get("event") == "reply", 60)
+        assert ring["recipient"] == "ana@acme.com"
+        begin = time.monotonic()
+        assert await bell.end() == 0
+        assert time.monotonic() - begin < 15  # seconds, on a machine that does much else
+    assert not any("ana@acme.com" in line or HOME in line for line in bell.errors)

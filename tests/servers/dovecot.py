@@ -1,19 +1,24 @@
 """A real IMAP server, Dovecot of the distribution: started by a test from a folder of its own, in a second.
 
-It speaks IMAP in the clear with STARTTLS on one port, and TLS on another. A test delivers by writing into a
-user's Maildir, as a delivery agent does, and may stop and start the server, or change a password.
+It speaks IMAP in the clear with STARTTLS on one port, and TLS on another; its users log in with a password or
+with a token (XOAUTH2, checked by its signature). A test delivers by writing into a user's Maildir, as a
+delivery agent does, and may stop and start the server, or change a password.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import grp
+import hmac
 import itertools
+import json
 import os
 import pwd
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,7 +41,7 @@ ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2
 auth_failure_delay = 0
 mail_location = maildir:{folder}/mail/%u
 mail_uid = {uid}
@@ -49,6 +54,11 @@ imap_capability = {capability}
 imap_idle_notify_interval = {notify}
 mailbox_idle_check_interval = 1 s
 maildir_very_dirty_syncs = no
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {folder}/oauth2.conf
+}}
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {folder}/passwords
@@ -75,8 +85,17 @@ service stats {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 """
+_OAUTH = """
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={folder}/keys/
+username_attribute = email
+"""
+_KEY = b"a key that signs tokens for tests"
 _PLAIN = "IMAP4rev1 SASL-IR LITERAL+"
 
 _names = itertools.count(1)
@@ -102,6 +121,14 @@ class Dovecot:
         made.write_text(lines)
         made.chmod(0o644)
         made.rename(self.folder / "passwords")
+
+    def token(self, name: str, seconds: int = 3600) -> str:
+        """An access token (JWT) that the server takes for the user, for so long."""
+        now = int(time.time())
+        claims = {"email": name, "sub": name, "iat": now - 5, "exp": now + seconds}
+        parts = [_base64(json.dumps(one).encode()) for one in ({"alg": "HS256", "typ": "JWT"}, claims)]
+        signed = ".".join(parts)
+        return f"{signed}.{_base64(hmac.digest(_KEY, signed.encode(), 'sha256'))}"
 
     def deliver(self, name: str, raw: bytes | str) -> None:
         """Puts a mail into the user's INBOX, as a delivery agent does: whole, then renamed."""
@@ -168,6 +195,10 @@ class Dovecot:
         return log.read_text(errors="replace") if log.exists() else ""
 
 
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
 def _owner() -> tuple[int, int]:
     found = pwd.getpwnam("mail")
     return found.pw_uid, found.pw_gid
@@ -205,6 +236,10 @@ async def dovecot(*users: str, idle: bool = True, notify: str = "2 mins") -> Asy
             capability="" if idle else _PLAIN,
         )  # fmt: skip
         (folder / "dovecot.conf").write_text(config.replace("imap_capability = \n", ""))
+        (folder / "oauth2.conf").write_text(_OAUTH.format(folder=folder))
+        keys = folder / "keys" / "default" / "HS256"
+        keys.mkdir(parents=True)
+        (keys / "default").write_bytes(base64.b64encode(_KEY))
         for name in users:
             running.add_user(name)
         await running.start()
