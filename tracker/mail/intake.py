@@ -67,6 +67,7 @@ class Intake:
         self._noted: deque[Noted] = deque()
         self._bell = asyncio.Event()
         self._broken: set[str] = set()  # keys of copies that a fault of ours stops
+        self._are_more = False  # on the disk, than in memory
         self._stopping = False
 
     async def take(self, box: CaptureBox, parsed: Parsed, key: str, arrived: dt.datetime) -> None:
@@ -113,18 +114,23 @@ class Intake:
         for noted, done in batch:
             if fault is None and len(self._noted) < MOST_REMEMBERED:
                 self._noted.append(noted)
+            elif fault is None:
+                self._are_more = True
             if not done.done():
                 done.set_result(None) if fault is None else done.set_exception(fault)
         self._bell.set()
 
     async def run(self) -> None:
         """Understands what is noted, here or by a process that is gone, until `stop`."""
-        left = await self._left(self._services.now())
-        self._noted.extendleft(reversed(left))
+        self._are_more = True
         while not self._stopping:
             self._bell.clear()
             while self._noted and not self._stopping:
                 await self._understand(self._noted.popleft())
+            if self._are_more:
+                self._noted.extend(await self._left(self._services.now()))
+                self._are_more = len(self._noted) >= MOST_REMEMBERED
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self._bell.wait()
