@@ -66,6 +66,7 @@ class Relay:
         self._preparer = Preparer(services, spool, self._editor, self._keeping)
         self._owner = f"relay-{new_code(10)}"
         self._bell = asyncio.Event()
+        self._looks = True  # whether to look for what nobody told of
         self._due: dict[str, dt.datetime] = {}  # when to look at a mail that nobody works on
         self._busy: set[str] = set()  # being prepared, or in a lane
         self._broken: set[str] = set()  # files that are no mails
@@ -87,8 +88,10 @@ class Relay:
         try:
             while True:
                 self._bell.clear()
-                await self._look()
-                await self._release_held()
+                if self._looks:
+                    self._looks = False
+                    await self._look()
+                    await self._release_held()
                 self._start_due()
                 await self._bell.wait()
         finally:
@@ -107,6 +110,7 @@ class Relay:
     async def _listen(self) -> None:
         while True:
             await self._services.wake.wait(RELAY_BELL, POLL_SECONDS)
+            self._looks = True
             self._bell.set()
 
     async def _look(self) -> None:
