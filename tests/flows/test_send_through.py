@@ -194,6 +194,22 @@ async def test_what_must_not_be_changed_arrives_byte_for_byte_and_is_told(house:
         assert await bell.end() == 0
 
 
+async def test_a_mail_written_in_the_chat_goes_out_tracked(house: House):
+    async with house.bell() as bell:
+        await bell.say("write Ana <ana@acme.com> Q3 proposal | Hi Ana, look: https://acme.com/deck")
+        reply = await bell.wait_for(lambda line: "On its way" in line.get("text", ""))
+        assert HOME in reply["text"]
+        (got,) = await house.provider.until(1)
+        text = quopri.decodestring(got.content).decode(errors="replace")
+        assert re.search(r'<a href="http://[^"]*/c/[\w-]{22}">deck</a>', text)
+        assert "look: https://acme.com/deck" in text
+        pixel_of(got)
+        await bell.wait_for(
+            lambda line: line["kind"].startswith("card") and "ana@acme.com: sent" in line["text"]
+        )
+        assert await bell.end() == 0
+
+
 async def kill_rounds(house: House, rounds: int, recipients: int = 2, drops: int = 0) -> None:
     """Submits, is killed, begins again; in some rounds `drops` of the provider's answers get lost."""
     to = [f"r{number}@acme.com" for number in range(recipients)]
