@@ -240,6 +240,7 @@ async def ask(bench: Bench, times: int, rate: int) -> list[str]:
     async with _working(bench.services):
         writing = asyncio.create_task(_write_steadily(bench, rate))
         await asyncio.sleep(3)
+        print(f"  load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         print(f"  {'data of':<22}{'p50 ms':>9}{'p95 ms':>9}{'max ms':>9}")
         for name, pick in bench.questions().items():
             spent = []

@@ -27,7 +27,8 @@ OFTEN_OPENED = 5  # mails
 OFTEN = 0.6  # of the mails whose opens can be seen
 READ_BEFORE = 0.5
 UNSEEN = 3  # mails in a row
-SMALL = 1000  # mails of an account whose people are read from the rows
+SMALL = 300  # mails of an account whose people are read from the rows
+MOST_SMALL = 20_000  # copies of those
 MAILS = 500  # the newest to one person
 
 Standing = Literal["hot", "ignores", "silent", "new"]
@@ -127,9 +128,12 @@ async def person(services: Services, account: Account, address: str) -> tuple[Re
 async def lists(services: Services, account: Account, most: int = 10) -> Lists:
     """Up to `most` people of each standing."""
     now = to_micros(services.now())
-    copies = await newest_copies(services, account.id, now, SMALL)
-    if len(copies) >= SMALL:
+    rows = await services.writer.fetch(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE account_id = ? LIMIT ?) m", (account.id, SMALL)
+    )
+    if rows[0][0] >= SMALL:
         return await _from_sums(services, account.id, now, most)
+    copies = await newest_copies(services, account.id, now, MOST_SMALL)
     third = await thirds(services, copies, now)
     by_address: defaultdict[str, list[Copy]] = defaultdict(list)
     for one in copies:
