@@ -511,6 +511,41 @@ async def test_a_login_is_checked_for_the_connect_page(imap: Dovecot, monkeypatc
         await check_imap(Server("localhost", imap.port_tls, "tls"), good)
 
 
+NO_IMAP = {
+    "nothing": [b""],
+    "HTTP": [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+    "a goodbye": [b"* BYE too busy\r\n"],
+    "a huge literal": [b"* OK hi\r\n", b"* CAPABILITY {4000000000}\r\n"],
+    "a line without end": [b"* OK hi\r\n", b"* CAPABILITY " + b"a" * 21_000_000],
+    "other tags": [b"* OK hi\r\n", b"x999 OK\r\n"],
+    "no capabilities": [b"* OK hi\r\n", b"* \xff\xfe\r\n\x00\r\n"],
+    "login without inbox": [b"* PREAUTH hi\r\n", b"* CAPABILITY IMAP4rev1\r\nTAG OK\r\n"],
+}
+
+
+@pytest.mark.parametrize("name", NO_IMAP)
+async def test_a_server_that_speaks_no_imap_is_out_of_reach_and_no_more(name: str, monkeypatch):
+    monkeypatch.setattr(wire, "COMMAND_SECONDS", 2)
+    greeting, *answers = NO_IMAP[name]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(greeting)
+            for answer in answers:
+                line = await reader.readline()
+                writer.write(answer.replace(b"TAG", line.split()[0] if line.split() else b""))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LaterError):
+            await check_imap(Server("127.0.0.1", port, "none"), Credentials(HOME, PASSWORD))
+    finally:
+        server.close()
+
+
 async def test_a_token_logs_in_as_well_as_a_password(imap: Dovecot):
     server = Server("localhost", imap.port_tls, "tls")
     await check_imap(server, Credentials(HOME, imap.token(HOME), "xoauth2"))

@@ -70,7 +70,7 @@ def _said_as_upstream(method: Callable[Concatenate[Session, P], T]) -> Callable[
     @wraps(method)
     def call(self: Session, *args: P.args, **more: P.kwargs) -> T:
         try:
-            result = method(self, *args, **more)
+            return method(self, *args, **more)
         except UpstreamError:
             raise
         except ssl.SSLCertVerificationError as error:
@@ -78,8 +78,8 @@ def _said_as_upstream(method: Callable[Concatenate[Session, P], T]) -> Callable[
             raise CertificateError(f"{self.server.host} does not prove who it is ({why})") from None
         except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError) as error:
             raise LaterError(f"{self.server.host}: {self.words_of(error)}") from None
-        self.heard_at = time.monotonic()
-        return result
+        except Exception as error:  # the library raises nearly anything on what is no IMAP
+            raise LaterError(f"{self.server.host} answers no IMAP ({type(error).__name__})") from None
 
     return cast("Callable[Concatenate[Session, P], T]", call)
 
@@ -95,7 +95,6 @@ class Session:
         self._addresses = list(addresses or [server.host])
         self._box: BaseMailBox | None = None
         self._stopped = False
-        self.heard_at = 0.0  # time.monotonic() of the server's last word
 
     @_said_as_upstream
     def open(self) -> Standing:
@@ -197,7 +196,6 @@ class Session:
         else:
             self._sleep(min(seconds, poll_seconds))
             self._client.noop()
-        self.heard_at = time.monotonic()
 
     def _idle(self, seconds: float) -> None:
         assert self._box is not None
@@ -209,8 +207,6 @@ class Session:
             left = until - time.monotonic()
             # What came in one piece with the server's go-ahead is in a buffer, where no poll sees it.
             lines = self._buffered() or (idle.poll(left) if left > 0 else [])
-            if lines:
-                self.heard_at = time.monotonic()
             if not lines or any(re.match(rb"\* (?:\d+ EXISTS|BYE)", line) for line in lines):
                 break
         idle.stop()
@@ -273,7 +269,7 @@ class Session:
             )
         words = re.sub(r"^b?['\"]|['\"]$", "", words)
         for secret in (self._credentials.secret, self._credentials.username):
-            words = words.replace(secret, "…") if secret else words
+            words = words.replace(secret, "…") if len(secret) > 3 else words
         return clean_line(words, 200) or type(error).__name__
 
 
