@@ -8,7 +8,7 @@ import pytest
 
 from models import Mailbox, Outgoing, Recipient
 from tests.tracker.posting import HOME, Post, post_office, wire, written
-from tracker.sending import deliveries, outcomes, upstream
+from tracker.sending import deliveries, outcomes, preparing, upstream
 from tracker.sending.mailboxes import RELAY_BELL
 
 
@@ -265,3 +265,28 @@ async def test_one_slow_provider_never_delays_another(sqlite_post, clock):
         await quick.until(1)
         assert slow.connections <= 3
         await post.stop_at_once()
+
+
+async def test_a_mail_that_cannot_be_understood_goes_as_it_is_and_spoils_no_other(
+    sqlite_database, clock, tmp_path, monkeypatch
+):
+    real = preparing.make_copies
+
+    async def broken(services, mails):
+        if any(b"poison" in one.raw and one.examined.untracked is None for one in mails):
+            raise ValueError("poison")
+        await real(services, mails)
+
+    monkeypatch.setattr(preparing, "make_copies", broken)
+    async with post_office(sqlite_database, clock, tmp_path, running=False) as post:
+        poison = written(subject="poison")
+        await post.put(poison)
+        await post.put(written(number="2"), "bob@acme.com")
+        await post.restart()
+        await post.provider.until(2)
+        await post.spool_empty()
+        (first,) = post.provider.of("ana@acme.com")
+        assert first.content == wire(poison)
+        assert b"https://t.example/o/" in post.provider.of("bob@acme.com")[0].content.replace(b"=\r\n", b"")
+        (text,) = await post.told()
+        assert "not tracked: a fault of ours" in text
