@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "latency": "how long a reader waits at 1,000 hits/s, beside a bare fsync",
     "sustained": "a minute of everything at once on one core",
     "judge": "what judging a hit costs",
+    "rules": "what full rules take from those who wait for a pixel",
     "agents": "what user agents are taken for, on strings set aside, beside other libraries",
     "ringing": "from the open to the call of the chat's API",
     "reclassify": "replaying the rules over a million hits",

@@ -1,7 +1,8 @@
 """The servers that are compared, each a process: `python -m benchmarks.servers NAME PORT URL LOOP CORE`.
 
 `ours` answers after the commit; `bare` is an aiohttp handler that stores nothing; `insert` awaits one INSERT
-for each request through an asyncpg pool, as a well-known mailer does.
+for each request through an asyncpg pool, as a well-known mailer does. `judged` is ours with the judge at work
+in the same process, `trusting` the same without rules: no network lists, every hit a person's, no history.
 """
 
 from __future__ import annotations
@@ -54,11 +55,13 @@ async def insert(port: int, url: str) -> None:
     await _serve_for_ever(app, port)
 
 
-async def ours(port: int, url: str, *, lean: bool = True) -> None:
+async def ours(port: int, url: str, *, lean: bool = True, judged: bool = False) -> None:
+    from models.database import open_database
     from models.postgres_writer import PostgresWriter
     from models.sqlite_writer import SqliteWriter
     from models.wake import Wake
     from tracker.hits.journal import Journal
+    from tracker.hits.judge import Judge
     from tracker.hits.record import Recorder
     from tracker.services import Services
     from tracker.settings import load
@@ -67,8 +70,12 @@ async def ours(port: int, url: str, *, lean: bool = True) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         settings = load(
-            {"DATABASE_URL": url, "DATA_DIR": folder, "SECRET_KEY": secrets.token_hex(16)}, Path(folder)
-        )
+            {
+                "DATABASE_URL": url, "DATA_DIR": folder, "SECRET_KEY": secrets.token_hex(16),
+                "TRUSTED_PROXIES": "127.0.0.0/8",
+            },
+            Path(folder),
+        )  # fmt: skip
         wake = Wake()
         database = settings.database
         writer = (
@@ -80,8 +87,30 @@ async def ours(port: int, url: str, *, lean: bool = True) -> None:
         services = Services(settings, writer, wake)
         recorder = Recorder(services, Journal(Path(folder) / "journal"))
         async with serve(build_app(services, recorder), "127.0.0.1", port, lean=lean):
+            if judged:
+                async with open_database(database):
+                    print("ready", flush=True)
+                    await Judge(services).run()
             print("ready", flush=True)
             await asyncio.Event().wait()
+
+
+async def judged(port: int, url: str) -> None:
+    await ours(port, url, judged=True)
+
+
+async def trusting(port: int, url: str) -> None:
+    from tracker.hits import cases, history
+    from tracker.hits.evidence import Judgement
+    from tracker.hits.networks import Networks
+    from tracker.hits.verdicts import Verdict
+    from tracker.web.networks_watch import NetworkFiles
+
+    a_person = Judgement(Verdict.HUMAN, "browser", "Chrome")
+    cases.classify = lambda _hit, _mail, _own: a_person
+    history.Timeline.add = lambda _self, _entry: []  # type: ignore[method-assign]
+    NetworkFiles.load = lambda _self: Networks(())  # type: ignore[method-assign]
+    await ours(port, url, judged=True)
 
 
 async def ordinary(port: int, url: str) -> None:
@@ -89,7 +118,10 @@ async def ordinary(port: int, url: str) -> None:
     await ours(port, url, lean=False)
 
 
-SERVERS = {"ours": ours, "ordinary": ordinary, "bare": bare, "insert": insert}
+SERVERS = {
+    "ours": ours, "ordinary": ordinary, "bare": bare, "insert": insert,
+    "judged": judged, "trusting": trusting,
+}  # fmt: skip
 
 
 def main() -> None:
