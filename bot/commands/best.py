@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bot.chat import Button, Reply
 from bot.commands.registry import Command, CommandError, Request
-from bot.render.pictures import heat_map
+from bot.render.pictures import heat_map, heat_text
 from bot.words import listed, one_line, plural
 from models import Person, Recipient
 from tracker.insights.best import EVERY_DAY, WEEKDAYS, WEEKEND, Best, NotEnough
@@ -53,7 +53,7 @@ async def _best_of(request: Request, address: str) -> Reply:
         data = {"address": address, "opens": found.opens, "needed": found.needed}
         return Reply(title=f"When to write to {name}: not enough yet.", lines=lines, buttons=rows, data=data)
     title = f"Write to {name} {said_time(found)}." if found.hour is not None else f"{name}: any time is fine."
-    return await _answer(title, found, habits, rows, {"address": address})
+    return await _answer(request, title, found, habits, rows, {"address": address})
 
 
 async def _best_of_all(request: Request) -> Reply:
@@ -71,7 +71,7 @@ async def _best_of_all(request: Request) -> Reply:
         if found.hour is not None
         else "Any time is as good as any other."
     )
-    return await _answer(title, found, habits, rows, {})
+    return await _answer(request, title, found, habits, rows, {})
 
 
 async def _in_general(request: Request) -> list[str]:
@@ -83,11 +83,18 @@ async def _in_general(request: Request) -> list[str]:
 
 
 async def _answer(
-    title: str, found: Best, habits: Habits, rows: tuple[tuple[Button, ...], ...], data: dict[str, object]
+    request: Request,
+    title: str,
+    found: Best,
+    habits: Habits,
+    rows: tuple[tuple[Button, ...], ...],
+    data: dict[str, object],
 ) -> Reply:
     lines = [_evidence(found, habits), f"Hours are in {_zone(habits)}."]
     if found.hour is not None:
         lines.insert(1, _others(found))
+    if request.incoming.place.platform == "console":
+        lines += heat_text(found.rates)
     picture = await asyncio.to_thread(heat_map, found.rates, marked(found))
     days = [] if found.hour is None else list(found.days)
     return Reply(

@@ -142,6 +142,32 @@ def _round_up(number: int) -> int:
     return number
 
 
+_BLOCKS = "·▁▂▃▄▅▆▇█"
+
+
+def heat_text(rates: Sequence[float]) -> list[str]:
+    """The heat map for chats without pictures: a line for each day, a character for each hour."""
+    lowest, highest = min(rates), max(rates)
+    spread = (highest - lowest) or 1
+    days = [
+        "".join(_block((rate - lowest) / spread) for rate in rates[24 * day : 24 * day + 24])
+        for day in range(7)
+    ]
+    return ["    0··3··6··9··12·15·18·21·", *(f"{name} {row}" for name, row in zip(DAYS, days, strict=True))]
+
+
+def trend_text(bars: Sequence[Bar]) -> list[str]:
+    """The trend for chats without pictures: a character for each bar."""
+    most = max((bar.mails for bar in bars), default=0) or 1
+    mails = "".join(_block(bar.mails / most) for bar in bars)
+    opened = "".join(_block(bar.opened / most) for bar in bars)
+    return [f"mails:  {mails}", f"opened: {opened}", f"{_day(bars[0].day)} to {_day(bars[-1].day)}"]
+
+
+def _block(share: float) -> str:
+    return _BLOCKS[-(-int(share * 1000) * (len(_BLOCKS) - 1) // 1000)]
+
+
 def _png(picture: Image.Image) -> bytes:
     out = io.BytesIO()
     picture.quantize(64).save(out, "PNG", optimize=True)

@@ -96,10 +96,16 @@ def _add(sign: str) -> str:
 
 async def fold(services: Services, account_id: int | None = None) -> int:
     """Works everything that is marked into the sums, of one account or of all; how many mails and people."""
+    done = await fold_mails(services, account_id)
+    while count := await _fold_people(services, account_id, 60):
+        done += count
+    return done
+
+
+async def fold_mails(services: Services, account_id: int | None = None) -> int:
+    """As `fold`, without the people."""
     done = 0
     while count := await _fold_mails(services, account_id):
-        done += count
-    while count := await _fold_people(services, account_id, 60):
         done += count
     return done
 
@@ -263,9 +269,7 @@ async def keep(services: Services) -> int:
     )
     if fresh:
         await _mark(services, [fresh[-1][1], *rest], fresh, ())
-    done = 0
-    while count := await _fold_mails(services, None):
-        done += count
+    done = await fold_mails(services)
     return done + await _fold_people(services, None, PEOPLE_SECONDS)
 
 
