@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.clients.letters import NAME, SENDER, Letter, Outgoing
+from tests.clients.thunderbird import with_thunderbird
 from tests.servers.programs import need
 
 Send = Callable[[Letter, Outgoing, Path], Awaitable[None]]
@@ -114,4 +115,5 @@ SENDERS: dict[str, Send] = {
     "swaks": with_swaks,
     "msmtp": with_msmtp,
     "neomutt": with_neomutt,
+    "thunderbird": with_thunderbird,
 }

@@ -116,7 +116,7 @@ async def where(url: str) -> str:
 
 
 # Each program once by each way; the second of them among the long tests.
-QUICK = {"smtplib": "tls", "swaks": "starttls", "msmtp": "tls", "neomutt": "starttls"}
+QUICK = {"smtplib": "tls", "swaks": "starttls", "msmtp": "tls", "neomutt": "starttls", "thunderbird": "tls"}
 WAYS = [
     pytest.param(name, security, marks=() if security == quick else pytest.mark.long)
     for name, quick in QUICK.items()
