@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.corpora.messages import UnreachableError, fetch, pages
-from tests.tracker.test_rewrite import BASE, PIXEL, PLAN, TRACKED
+from tests.tracker.rewriting import BASE, PIXEL, PLAN, TRACKED
 from tracker.mail.markup import MarkupError, read_attribute, read_markup
 from tracker.mail.rewrite import rewrite
 

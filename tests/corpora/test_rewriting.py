@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from tests.corpora.messages import UnreachableError, fetch, messages, on_the_wire, pages
-from tests.tracker.test_rewrite import BASE, PIXEL, PLAN, undo
+from tests.tracker.rewriting import BASE, PIXEL, PLAN, undo
 from tracker.mail.raw_limits import refusal
 from tracker.mail.rewrite import Rewritten, Untracked, rewrite
 
