@@ -90,6 +90,7 @@ CAPTURE = Command(
         "A mail with my pixel or links in it counts from its Date on; any other is watched for a reply only.",
         "After a + in the address: +3d, +noopen2d, +noreply5d, +click1d, +mon9am, +off, with dots between.",
         "new: makes new addresses. mine: takes mail from one more address as yours.",
+        "For replies: connect watch, or a rule of your mail program that redirects them to the public one.",
     ),
     examples=("capture", "capture new", "capture mine alice@acme.com"),
     personal=True,

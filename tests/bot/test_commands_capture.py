@@ -37,6 +37,13 @@ async def test_capture_new_makes_the_old_ones_unknown(alice: Person, bot_service
     assert await find_box(bot_services.settings, old) is None
 
 
+async def test_who_was_shown_out_gets_no_mail_any_more(alice: Person, bob: Person, bot_services):
+    both = [value for _, value in (await bob.types("capture")).copyable]
+    await alice.types(f"invite remove #{bob.account.id} yes")
+    assert [await find_box(bot_services.settings, one) for one in both] == [None, None]
+    assert await find_box(bot_services.settings, (await alice.types("capture")).copyable[0][1])
+
+
 async def test_capture_mine_takes_what_was_held(alice: Person, bob: Person, bot_services, clock: Clock):
     await add_own_address(bot_services, alice.account.id, "alice@home.example")
     await alice.types("capture")

@@ -219,6 +219,25 @@ async def test_where_more_are_to_be_watched_than_can_be_they_take_turns(
         await office.rung("reply", 2)
 
 
+async def test_a_server_that_says_that_it_is_still_there_tells_nothing_new(
+    line: Line, sqlite_database: DatabaseURL, monkeypatch: pytest.MonkeyPatch
+):
+    async with dovecot(HOME, notify="1 s") as server:
+        trusting = server.certificates.for_client()
+        monkeypatch.setattr(upstream, "tls_context", lambda: trusting)
+        async with open_office(line, sqlite_database, server) as office, watching(office):
+            searched: list[int] = []
+            real = session.Session.find_new
+            monkeypatch.setattr(
+                session.Session, "find_new", lambda self, uid: searched.append(uid) or real(self, uid)
+            )
+            await office.watch()
+            await asyncio.sleep(2.5)  # in which it says so twice
+            assert len(searched) == 1
+            server.deliver(HOME, office.answer())
+            await office.rung("reply")
+
+
 async def test_a_server_without_idle_is_asked_from_time_to_time(
     line: Line, sqlite_database: DatabaseURL, monkeypatch: pytest.MonkeyPatch
 ):
