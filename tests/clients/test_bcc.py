@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.clients.conftest import Post
 from tests.clients.letters import Letter, Outgoing
@@ -84,6 +85,7 @@ async def test_bcc_from_a_mail_program_binds_arms_and_corrects(
     assert sum(bool(line.get("corrected")) for line in bell.lines) == 1
 
 
+@pytest.mark.long
 async def test_a_mail_program_that_talks_to_the_capture_port_itself(send: Send, home: Path, tmp_path: Path):
     port = free_port()
     async with mailbell(tmp_path, "--json", CAPTURE_PORT=str(port)) as bell:
