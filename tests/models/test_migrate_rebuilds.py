@@ -1,0 +1,167 @@
+"""A migration keeps every row and every index, also where the library makes a table anew."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tortoise import connections
+from tortoise.backends.base.executor import EXECUTOR_CACHE
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import IntegrityError
+from tortoise.migrations.api.migrate import migrate as library_migrate
+
+from models import Account, Identity, Message, Recipient
+from models.database import DatabaseURL, open_database, parse_database_url, tortoise_config
+from models.migrate import known_migrations, migrate, pending
+from models.rows import copy_to_postgres, tables_of
+from tests.models.every_table import MOMENT, ROWS, counts, fill_by_schema, indexes
+from tests.models.made_up import migrations_with
+from tests.models.migrating import REBUILDS, empty, fill
+
+
+async def test_each_migration_keeps_every_row_and_index(bare_url: DatabaseURL, tmp_path: Path):
+    """Rows in every table as it is after each migration, and then through all that follow."""
+    with migrations_with(tmp_path, a=REBUILDS, b='ops.RemoveField("Message", "details")') as package:
+        names = known_migrations(package)
+        for number, name in enumerate(names[:-1]):
+            await empty(bare_url)
+            assert await migrate(bare_url, package=package, up_to=name) == names[: number + 1]
+            await _fill_as_it_is(bare_url, tmp_path / f"{name}.db", package, name)
+            before, indexed = await counts(bare_url), await indexes(bare_url)
+            del before["tortoise_migrations"]
+            assert set(before.values()) == {ROWS}
+            assert await migrate(bare_url, package=package) == names[number + 1 :]
+            after = await counts(bare_url)
+            assert {table: after[table] for table in before if table in after} == {
+                table: rows for table, rows in before.items() if table in after
+            }
+            assert indexed <= await indexes(bare_url)
+
+
+async def _fill_as_it_is(url: DatabaseURL, scratch: Path, package: str, up_to: str) -> None:
+    """Rows by the schema alone: the models know only the newest one."""
+    if url.path is not None:
+        with closing(sqlite3.connect(url.path)) as file, file:
+            fill_by_schema(file)
+        return
+    await migrate(DatabaseURL("sqlite", path=scratch), package=package, up_to=up_to)
+    connection = await asyncpg.connect(**url.credentials)
+    with closing(sqlite3.connect(scratch)) as file, file:
+        fill_by_schema(file)
+        await copy_to_postgres(connection, file, tables_of(file), lambda *_: None)
+    await connection.close()
+
+
+async def test_a_rebuilt_table_keeps_its_rows_its_children_and_its_indexes(database_url: str, tmp_path: Path):
+    url = parse_database_url(database_url)
+    before_rows = await fill(url)
+    before, indexed = await counts(url), await indexes(url)
+    with migrations_with(tmp_path, a=REBUILDS) as package:
+        assert await pending(url, package=package) == ["9a"]
+        assert await migrate(url, package=package) == ["9a"]
+        assert await pending(url, package=package) == []
+    after = await counts(url)
+    assert {**after, "tortoise_migrations": 0} == {**before, "tortoise_migrations": 0}
+    assert await indexes(url) == indexed
+    EXECUTOR_CACHE.clear()
+    async with open_database(url):
+        rows = [row async for row in Recipient.all().order_by("id").values("id", "address", "message_id")]
+        assert rows == [{key: row[key] for key in rows[0]} for row in before_rows["recipient"]]
+        moods = await connections.get("default").execute_query_dict("SELECT DISTINCT mood FROM recipient")
+        assert [dict(one) for one in moods] == [{"mood": "calm"}]
+
+
+async def test_the_library_alone_loses_them_on_sqlite(sqlite_url: str, tmp_path: Path):
+    """Why models/migrate.py exists. When this fails, the library has learned it."""
+    url = parse_database_url(sqlite_url)
+    await fill(url)
+    before, indexed = await counts(url), await indexes(url)
+    with migrations_with(tmp_path, a=REBUILDS) as package:
+        config = tortoise_config(url, foreign_keys=True)
+        config["apps"]["models"]["migrations"] = package
+        async with TortoiseContext():
+            await library_migrate(config=config)
+    after = await counts(url)
+    assert after["recipient"] < before["recipient"]
+    assert len(await indexes(url)) < len(indexed)
+
+
+async def test_unique_constraints_still_bind_after_a_rebuild(database_url: str, tmp_path: Path):
+    url = parse_database_url(database_url)
+    await fill(url)
+    with migrations_with(tmp_path, a=REBUILDS) as package:
+        await migrate(url, package=package)
+    EXECUTOR_CACHE.clear()
+    async with open_database(url):
+        there = await Recipient.all().first()
+        assert there is not None
+        with pytest.raises(IntegrityError):
+            await Recipient.create(message_id=there.message_id, address=there.address)
+        with pytest.raises(IntegrityError):
+            await Identity.create(account_id=10**6, platform="slack", user_id="U1", created_at=MOMENT)
+        everything = await Account.all().delete()
+        assert everything
+        assert await Message.all().count() == await Recipient.all().count() == 0  # the cascade still works
+
+
+async def test_an_id_once_given_is_not_given_again_after_a_rebuild(database_url: str, tmp_path: Path):
+    url = parse_database_url(database_url)
+    EXECUTOR_CACHE.clear()
+    async with open_database(url):
+        account = await Account.create(name="alice", created_at=MOMENT)
+        await account.delete()
+    with migrations_with(tmp_path, a=REBUILDS) as package:
+        await migrate(url, package=package)
+    EXECUTOR_CACHE.clear()
+    async with open_database(url):
+        assert (await Account.create(name="bob", created_at=MOMENT)).id == account.id + 1
+
+
+async def test_an_index_that_a_migration_removes_stays_away(database_url: str, tmp_path: Path):
+    url = parse_database_url(database_url)
+    await fill(url)
+    indexed = await indexes(url)
+    removes = """
+        ops.RemoveIndex("Message", fields=["message_id_header"]),
+        ops.RemoveIndex("Recipient", fields=["address"]),
+        ops.AlterField("Message", "subject", fields.CharField(max_length=500, default="", db_default="")),
+        ops.RemoveField("Hit", "judged_at"),
+        ops.RemoveField("Person", "learned"),
+    """
+    with migrations_with(tmp_path, a=removes) as package:
+        await migrate(url, package=package)
+    gone = indexed - await indexes(url)
+    assert gone == {
+        ("message", ("message_id_header",), False, False),
+        ("recipient", ("address",), False, False),
+        ("hit", ("id",), False, True),  # its condition named the dropped column
+    }
+    assert await indexes(url) <= indexed
+
+
+async def test_indexes_follow_a_field_that_is_renamed_or_switched(database_url: str, tmp_path: Path):
+    url = parse_database_url(database_url)
+    await fill(url)
+    indexed = await indexes(url)
+    changes = """
+        ops.RenameField("Recipient", "address", "mailbox"),
+        ops.AlterField("Recipient", "mailbox", fields.CharField(max_length=400)),
+        ops.AlterField("Person", "address", fields.CharField(max_length=320, db_index=True)),
+        ops.AlterField("OptOut", "digest", fields.CharField(max_length=64)),
+    """
+    with migrations_with(tmp_path, a=changes) as package:
+        await migrate(url, package=package)
+    now = await indexes(url)
+    assert ("recipient", ("mailbox",), False, False) in now
+    assert ("recipient", ("message_id", "mailbox"), True, False) in now
+    assert ("person", ("address",), False, False) in now
+    assert ("person", ("account_id", "address"), True, False) in now
+    assert indexed - now == {
+        ("recipient", ("address",), False, False),
+        ("recipient", ("message_id", "address"), True, False),
+        ("opt_out", ("digest",), True, False),
+    }
