@@ -112,6 +112,7 @@ async def sqlite_url(tmp_path: Path, _sqlite_template: Path) -> str:
         made.rename(_sqlite_template)
     path = tmp_path / "mailbell.db"
     shutil.copy(_sqlite_template, path)
+    EXECUTOR_CACHE.clear()  # the library keeps statements by connection name, whatever the engine
     return f"sqlite:///{path}"
 
 
@@ -127,6 +128,7 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
         await build_schema(parse_database_url(template))
     name = f"test_{next(_databases)}"
     await _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE mailbell_template")
+    EXECUTOR_CACHE.clear()
     yield with_database(postgres_server, name)
     await _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -140,7 +142,6 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[DatabaseURL]:
     """An open database of each engine: the models work inside the test."""
-    EXECUTOR_CACHE.clear()
     url = parse_database_url(database_url)
     async with open_database(url):
         yield url
@@ -149,7 +150,6 @@ async def database(database_url: str) -> AsyncIterator[DatabaseURL]:
 @pytest.fixture
 async def sqlite_database(sqlite_url: str) -> AsyncIterator[DatabaseURL]:
     """An open SQLite database, for tests in which the engine makes no difference."""
-    EXECUTOR_CACHE.clear()
     url = parse_database_url(sqlite_url)
     async with open_database(url):
         yield url

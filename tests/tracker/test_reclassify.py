@@ -9,8 +9,7 @@ from models import Alert, Card, Hit, InstanceState, Link, Message, Recipient
 from models.columns import to_micros
 from models.writer import WriterDownError
 from tests import builders
-from tests.conftest import Clock
-from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court, check_sums, court
+from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court, check_sums
 from tracker.hits import reclassify as replaying
 from tracker.hits.evidence import Judgement
 from tracker.hits.reclassify import Report, Span, reclassify
@@ -18,18 +17,6 @@ from tracker.hits.verdicts import Verdict
 
 CURL = "curl/8.5.0"
 AGENTS = (GMAIL, APPLE, CHROME, SAFARI, CURL, None)
-
-
-@pytest.fixture
-async def room(database, clock: Clock):
-    async with court(database, clock) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def lite(sqlite_database, clock: Clock):
-    async with court(sqlite_database, clock) as opened:
-        yield opened
 
 
 async def a_week(room: Court, mails: int = 6, hits: int = 120) -> list[Message]:

@@ -16,18 +16,6 @@ from tracker.hits.taught import MACHINE, ME
 OTHER = "198.51.100.0/24"
 
 
-@pytest.fixture
-async def room(database, clock: Clock):
-    async with court(database, clock) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def lite(sqlite_database, clock: Clock):
-    async with court(sqlite_database, clock) as opened:
-        yield opened
-
-
 async def tell(room: Court, uid: str, answer: str, account: Account | None = None) -> Taught:
     lesson = await teaching.teach(room.services, account or room.alice, await Hit.get(uid=uid), answer)
     progress = await teaching.apply(room.services, lesson)

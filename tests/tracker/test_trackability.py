@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from models import Message, Person, Recipient
 from tests import builders
-from tests.conftest import Clock
-from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court, court
+from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court
 from tracker.insights.sides import known, learn, signs_of
 from tracker.insights.trackability import LEAST, LEAST_PEOPLE, Side, Signs, side_of, side_of_domain, tell
 from tracker.mail.forget import forget_message
@@ -78,12 +77,6 @@ def test_whatever_was_seen_nothing_is_said_of_too_little(signs: Signs):
 @pytest.mark.parametrize("stored", [None, [], "x", {"mails": "many"}, {"seen": -3, "via": 7}])
 def test_whatever_is_stored_can_be_read(stored: object):
     assert Signs.of(stored) == Signs()
-
-
-@pytest.fixture
-async def room(database, clock: Clock):
-    async with court(database, clock) as opened:
-        yield opened
 
 
 async def opened(
