@@ -11,6 +11,7 @@ from bot.conversation import Conversation
 from models.database import DatabaseURL
 from models.sqlite_writer import SqliteWriter
 from tests.bot import talk
+from tests.bot.delivery import Scene, scene_on
 from tests.conftest import Clock
 from tracker.services import Services
 
@@ -49,3 +50,17 @@ async def bob(sqlite_database: DatabaseURL, conversation: Conversation, clock: C
 @pytest.fixture
 async def charlie(sqlite_database: DatabaseURL, conversation: Conversation) -> talk.Person:
     return talk.Person(conversation, "charlie")
+
+
+@pytest.fixture
+async def scene(database: DatabaseURL, clock: Clock, tmp_path: Path) -> AsyncIterator[Scene]:
+    """On both engines: delivery is about rows and their order."""
+    async with scene_on(database, clock, tmp_path) as built:
+        yield built
+
+
+@pytest.fixture
+async def on_sqlite(sqlite_database: DatabaseURL, clock: Clock, tmp_path: Path) -> AsyncIterator[Scene]:
+    """The same for what has nothing to do with the engine."""
+    async with scene_on(sqlite_database, clock, tmp_path) as built:
+        yield built

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from bot.answered import remember_answer
 from bot.chat import Place, Reply, Sent
 from models import Alert, Message
 from tests import builders
-from tests.bot.delivery import Scene, scene_on
+from tests.bot.delivery import Scene
 from tracker.mail import traces
 from tracker.mail.forget import forget_message
 from tracker.mail.traces import FORGOTTEN
 
 HOME = Place("fake", "alice-chat")
-
-
-@pytest.fixture
-async def scene(database, clock, tmp_path):
-    async with scene_on(database, clock, tmp_path) as built:
-        yield built
 
 
 def about(scene: Scene, **more: object) -> Reply:

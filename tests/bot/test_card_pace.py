@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-import pytest
-
 from bot.chat import Kind
 from bot.deliver.cards import Pace
-from tests.bot.delivery import scene_on
-
-
-@pytest.fixture
-async def scene(database, clock, tmp_path):
-    async with scene_on(database, clock, tmp_path) as built:
-        yield built
 
 
 async def test_a_card_that_comes_to_rest_is_edited_at_once_again(scene):

@@ -13,15 +13,8 @@ from bot.deliver import pending
 from bot.render import card, fingerprint
 from models import Account, Card, Link, Message, Recipient
 from tests import builders
-from tests.bot.delivery import scene_on
 from tests.fakes.chat import Failure
 from tracker.insights.snapshot import snapshot
-
-
-@pytest.fixture
-async def scene(database, clock, tmp_path):
-    async with scene_on(database, clock, tmp_path) as built:
-        yield built
 
 
 @pytest.fixture

@@ -11,13 +11,6 @@ from bot.deliver import pending
 from bot.render import Ring, digests
 from models import Alert, Recipient
 from tests import builders
-from tests.bot.delivery import scene_on
-
-
-@pytest.fixture
-async def scene(database, clock, tmp_path):
-    async with scene_on(database, clock, tmp_path) as built:
-        yield built
 
 
 async def opened_by(scene, *people: str) -> None:

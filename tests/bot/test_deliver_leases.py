@@ -1,0 +1,200 @@
+"""Processes that die, meet, or lose their database: each ring goes out, and as good as always once."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+
+import pytest
+
+from bot.deliver import pending, release_stale_leases
+from models import Destination
+from models.wake import OUTBOX
+from models.writer import WriterDownError
+from tests import builders
+
+
+async def test_a_worker_killed_between_sending_and_marking_rings_once_more_at_the_most(scene):
+    await scene.due()
+    real = scene.chat.send
+
+    async def dies_after(place, reply, *, under=None):
+        await real(place, reply, under=under)
+        raise asyncio.CancelledError
+
+    scene.chat.send = dies_after
+    with pytest.raises(asyncio.CancelledError):
+        await scene.courier.deliver_once()
+    assert len(scene.chat.texts()) == 1
+    assert await scene.states() == ["waiting"]
+    await Destination.all().update(leased_by="dead", leased_until=scene.clock() + dt.timedelta(seconds=60))
+    scene.chat.send = real
+    scene.clock.advance(seconds=61)
+    heir = scene.another_courier()
+    await heir.deliver_once()
+    await heir.deliver_once()
+    assert len(scene.chat.texts()) == 2
+    assert await scene.states() == ["sent"]
+
+
+async def test_a_live_workers_destination_is_left_to_it(scene):
+    await scene.due()
+    await Destination.all().update(leased_by="alive", leased_until=scene.clock() + dt.timedelta(seconds=60))
+    assert await scene.courier.deliver_once() == 0
+    assert scene.chat.calls == []
+
+
+async def test_leases_of_a_dead_process_are_free_at_the_next_start(on_sqlite):
+    scene = on_sqlite
+    await scene.due()
+    await Destination.all().update(leased_by="dead", leased_until=scene.clock() + dt.timedelta(seconds=60))
+    assert await release_stale_leases(scene.services) == 1
+    assert await scene.courier.deliver_once() == 1
+
+
+async def test_a_lease_is_renewed_while_calls_take_long(scene):
+    for number in range(1, 5):
+        await scene.due(ordinal=number)
+    real = scene.chat.send
+    leases = []
+
+    async def slow(place, reply, *, under=None):
+        scene.clock.advance(seconds=19)
+        leases.append((await scene.home_now()).leased_until)
+        return await real(place, reply, under=under)
+
+    scene.chat.send = slow
+    await scene.courier.deliver_once()
+    assert len(scene.chat.texts()) == 4
+    assert leases[-1] > leases[0]
+    assert all(lease > scene.clock() - dt.timedelta(seconds=60) for lease in leases)
+
+
+async def test_a_worker_whose_lease_was_taken_over_sends_nothing_more(scene):
+    await scene.due()
+    await scene.due(ordinal=2)
+    real = scene.chat.send
+
+    async def robbed(place, reply, *, under=None):
+        scene.clock.advance(seconds=61)
+        await Destination.all().update(
+            leased_by="thief", leased_until=scene.clock() + dt.timedelta(seconds=60)
+        )
+        return await real(place, reply, under=under)
+
+    scene.chat.send = robbed
+    await scene.courier.deliver_once()
+    assert len(scene.chat.texts()) == 1
+    assert (await scene.home_now()).leased_by == "thief"
+
+
+async def test_two_couriers_never_ring_twice(scene):
+    homes = [scene.home] + [
+        await builders.destination(scene.alice, "fake", f"chat{number}") for number in range(9)
+    ]
+    for home in homes:
+        for number in range(1, 6):
+            await scene.due(ordinal=number, destination_id=home.id)
+    couriers = [scene.courier, scene.another_courier()]
+    while await pending(scene.services):
+        await asyncio.gather(*(one.deliver_once() for one in couriers))
+    texts = [(one.chat_id, one.reply.title) for one in scene.chat.posted]
+    assert len(texts) == len(set(texts)) == 50
+    for home in homes:
+        assert scene.chat.texts(home.chat_id)[1].endswith("(2nd time)")
+        assert scene.chat.texts(home.chat_id)[4].endswith("(5th time)")
+
+
+async def test_what_was_shown_is_marked_although_the_database_was_away_for_a_moment(on_sqlite):
+    scene = on_sqlite
+    await scene.due()
+    real_send, real_apply = scene.chat.send, scene.services.writer.apply
+    refused = 0
+
+    async def apply(statements):
+        nonlocal refused
+        if scene.chat.posted and refused < 2:
+            refused += 1
+            raise WriterDownError("disk full")
+        return await real_apply(statements)
+
+    scene.services.writer.apply = apply
+    scene.chat.send = real_send
+    await scene.courier.deliver_once()
+    assert refused == 2
+    assert len(scene.chat.texts()) == 1
+    assert await scene.states() == ["sent"]
+
+
+async def test_a_database_that_is_down_is_asked_again_and_the_ring_comes(on_sqlite):
+    scene = on_sqlite
+    await scene.due()
+    real = scene.services.writer.fetch
+    refused = 0
+
+    async def fetch(sql, arguments=()):
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise WriterDownError("locked")
+        return await real(sql, arguments)
+
+    scene.services.writer.fetch = fetch
+    working = asyncio.ensure_future(scene.courier.run())
+    try:
+        async with asyncio.timeout(10):
+            await scene.chat.called.wait()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    assert await scene.states() == ["sent"]
+
+
+async def test_run_is_woken_by_the_outbox_and_drains_when_it_is_cancelled(scene):
+    working = asyncio.ensure_future(scene.courier.run())
+    await asyncio.sleep(0)
+    release = asyncio.Event()
+    real = scene.chat.send
+
+    async def slow(place, reply, *, under=None):
+        scene.chat.called.set()
+        await release.wait()
+        return await real(place, reply, under=under)
+
+    scene.chat.send = slow
+    await scene.due()
+    scene.services.wake.ring(OUTBOX)
+    async with asyncio.timeout(5):
+        await scene.chat.called.wait()
+    working.cancel()
+    await asyncio.sleep(0)
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert await scene.states() == ["sent"]
+    assert (await scene.home_now()).leased_by is None
+
+
+async def test_an_alert_that_comes_while_its_destination_is_served_is_not_forgotten(scene):
+    real = scene.chat.send
+    arrived = asyncio.Event()
+
+    async def more_comes(place, reply, *, under=None):
+        sent = await real(place, reply, under=under)
+        if not arrived.is_set():
+            arrived.set()
+            await scene.due(ordinal=2)
+            scene.services.wake.ring(OUTBOX)
+        return sent
+
+    scene.chat.send = more_comes
+    await scene.due()
+    working = asyncio.ensure_future(scene.courier.run())
+    try:
+        async with asyncio.timeout(5):
+            while len(scene.chat.texts()) < 2:
+                await asyncio.sleep(0.01)
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    assert await scene.states() == ["sent", "sent"]
