@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import email.utils
 from email.message import EmailMessage
@@ -24,6 +25,7 @@ from tracker.mail.addresses import (
     renew_addresses,
 )
 from tracker.mail.capture import RefusedMailError, key_of, release_held, take_copy
+from tracker.mail.intake import Intake
 from tracker.mail.opt_out import address_digest
 from tracker.mail.parsing import parse_mail
 
@@ -362,3 +364,32 @@ async def test_a_writer_that_is_held_up_for_a_moment_is_waited_for(room: Court, 
     monkeypatch.setattr(capture, "_PAUSE", 0)
     assert await arrive(room, written(room, await body_of(room, mail))) == "bound"
     assert await room.verdicts(mail) == ["sender"]
+
+
+async def test_a_held_mail_that_is_taken_is_not_lost_where_the_process_ends_in_the_middle(
+    room: Court, monkeypatch
+):
+    await add_own_address(room.services, room.alice.id, HOME)
+    assert await arrive(room, written(room, sender="alice@work.example")) == "held"
+    await add_own_address(room.services, room.alice.id, "alice@work.example")
+    real = capture.take_copy
+
+    async def killed(*_: object) -> str:
+        raise ConnectionError
+
+    monkeypatch.setattr(capture, "take_copy", killed)
+    with pytest.raises(ConnectionError):
+        await release_held(room.services, room.alice, "alice@work.example")
+    monkeypatch.setattr(capture, "take_copy", real)
+    (left,) = await Captured.all()
+    assert left.state == "noted", "whoever sweeps next understands it"
+    intake = Intake(room.services)
+    room.clock.advance(minutes=1)
+    running = asyncio.create_task(intake.run())
+    async with asyncio.timeout(10):
+        while (await Captured.get(key=left.key)).state == "noted":
+            await asyncio.sleep(0.01)
+    intake.stop()
+    await running
+    assert (await Captured.get()).state == "watched"
+    assert (await Message.get()).subject == "Q3 proposal"

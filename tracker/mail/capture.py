@@ -125,14 +125,18 @@ async def _arm(services: Services, mail: Message, sent: dt.datetime) -> None:
 
 
 async def release_held(services: Services, account: Account, address: str) -> int:
-    """Takes the mails that were held because nobody knew `address` as the account's; how many."""
+    """Takes the mails that were held because nobody knew `address` as the account's; how many.
+
+    Each is noted first, as if it had just come: what is not understood here the next sweep does
+    (tracker/mail/intake.py), also after a crash.
+    """
     rows = await Captured.filter(account_id=account.id, state="held", from_address=address).order_by("id")
     taken = 0
     for row in rows:
         facts = row.facts if isinstance(row.facts, dict) else {}
         parsed = Parsed.from_json(str(facts.get("mail", "{}")))
         box = CaptureBox(account.id, is_public=False, tag=str(facts.get("tag", "")))
-        if await Captured.filter(id=row.id, state="held").delete():
+        if await Captured.filter(id=row.id, state="held").update(state="noted"):
             await take_copy(services, box, parsed, row.key, row.at)
             taken += 1
     return taken
