@@ -20,6 +20,7 @@ from tracker.reminders.conditions import Action, State, look
 from tracker.reminders.defaults import apply_defaults, set_default
 from tracker.reminders.firing import fire_due, seconds_to_next
 from tracker.reminders.ordering import (
+    MOST_OF_MAIL,
     add_reminder,
     finish,
     move_zone,
@@ -417,3 +418,13 @@ def test_the_rule_says_what_becomes_of_each_condition(clock: Clock):
     assert [action(kind, seen) for kind in kinds] == [fire, fire, end, fire, fire]
     for state in (State(replied=True), State(bounced=True), State(opened_at=now, replied=True)):
         assert [action(kind, state) for kind in kinds] == [fire, end, end, end, end]
+
+
+async def test_a_mail_that_is_full_of_reminders_keeps_no_other_mail_from_its_default(desk: Desk):
+    for days in range(1, MOST_OF_MAIL + 1):
+        await desk.remind(f"{days}d")
+    other = await builders.mail(desk.alice, desk.clock())
+    await set_default(desk.alice.id, parse_order("noreply 3 working days"), desk.clock())
+    assert await apply_defaults(desk.services) == 1
+    (row,) = await Reminder.filter(source="default")
+    assert row.message_id == other.id

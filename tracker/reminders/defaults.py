@@ -103,7 +103,10 @@ async def _apply(services: Services, account: Account, default: Default) -> int:
             locked = await Message.filter(id=mail.id).select_for_update().first()
             if locked is None or await _has(mail.id, kind):
                 return False
-            await add_reminder(account, locked, default.order, now, start=left, source="default")
+            try:
+                await add_reminder(account, locked, default.order, now, start=left, source="default")
+            except WhenError:  # the mail is full of reminders; the others must not wait for it
+                return False
             return True
 
         made += await atomically(work)
