@@ -200,7 +200,12 @@ def _read_own_policy(name: str, value: str, of: str) -> tuple[str, str | None]:
 
 async def _change_mail_mode(request: Request, message: Message, value: str) -> Reply:
     mode = read_choice(value, MODES, f"settings {message.code} mode clicks")
-    if _STRICTNESS.index(mode) < _STRICTNESS.index(message.mode):
+    if message.mode == "watch" and mode != "off":
+        raise CommandError(
+            f"there is no pixel or link of mine in {message.code}: I watch it for a reply only. "
+            "For more, make a new one with track"
+        )
+    if message.mode in _STRICTNESS and _STRICTNESS.index(mode) < _STRICTNESS.index(message.mode):
         raise CommandError(
             f"{message.code} records {MODES[message.mode]}, and a mail's mode only gets stricter; "
             "for more, make a new one with track"

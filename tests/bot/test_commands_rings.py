@@ -269,3 +269,16 @@ async def test_the_same_word_twice_at_once_is_no_fault(database, conversation: C
         assert {reply.kind for reply in replies} == {Kind.REPLY}, text
     assert await Person.filter(address="new@acme.com").count() == 1
     assert await Destination.filter(chat_id="-100").count() == 1
+
+
+async def test_a_mail_that_is_watched_only_can_be_switched_off_and_nothing_else(
+    alice: talk.Person, clock: Clock
+):
+    mail = await builders.mail(alice.account, clock(), mode="watch")
+    for mode in ("full", "clicks"):
+        reply = await alice.types(f"settings {mail.code} mode {mode}")
+        assert reply.kind is Kind.ERROR
+        assert "no pixel or link of mine" in reply.text
+    reply = await alice.types(f"settings {mail.code} mode off")
+    assert reply.kind is Kind.REPLY
+    assert (await Message.get()).mode == "off"
