@@ -52,3 +52,8 @@ def test_an_address_that_is_taken_has_one_at_and_nothing_odd(value: str, utf8: b
         assert value.count("@") == 1
         assert not set(value) & set(' <>()[]"\\,;:%!\t\r\n\0')
         assert utf8 or value.isascii()
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000"])
+def test_no_recipient_has_a_space_of_any_kind_that_the_provider_would_not_be_told(space: str):
+    assert address_fault(f"{space}ana@acme.com", utf8=True) is not None

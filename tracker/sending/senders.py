@@ -13,7 +13,7 @@ from models import Mailbox, OwnAddress
 
 _LONGEST = 320
 _LONGEST_LOCAL = 64  # RFC 5321, 4.5.3.1.1
-_ATOM = r"[^\x00-\x20\x7f-\x9f()<>\[\]:;@\\,.\"\u2028\u2029\ud800-\udfff]+"
+_ATOM = r"[^\s\x00-\x20\x7f-\x9f()<>\[\]:;@\\,.\"\u2028\u2029\ud800-\udfff]+"
 _LABEL = r"(?:[^\W_](?:[\w-]*[^\W_])?)"
 _ADDRESS = re.compile(rf"({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})*)")
 
