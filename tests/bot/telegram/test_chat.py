@@ -30,8 +30,8 @@ from bot.chat import (
 )
 from bot.telegram import transport
 from bot.telegram.errors import translate
-from tests.bot import telegram_parts as parts
-from tests.bot.telegram_parts import ALICE
+from tests.bot.telegram import parts
+from tests.bot.telegram.parts import ALICE
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_faults import Fault, answer_dropped, blocked, broken, flood, hanging, migrated
 

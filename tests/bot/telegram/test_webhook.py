@@ -10,31 +10,9 @@ import pytest
 from bot.chat import Reply
 from bot.telegram.webhook import BODY_LIMIT
 from models import InboundEvent, InstanceState
-from tests.bot import telegram_parts as parts
-from tests.bot.telegram_parts import ALICE
+from tests.bot.telegram import parts
+from tests.bot.telegram.parts import ALICE
 from tests.fakes.telegram_people import Chat
-
-
-@pytest.fixture
-async def fake():
-    async with parts.running_telegram() as server:
-        yield server
-
-
-@pytest.fixture
-def script():
-    return parts.Script()
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch):
-    parts.shorten_pauses(monkeypatch)
-
-
-@pytest.fixture
-async def webhook_chat(fake, script, tmp_path, clock, sqlite_database):
-    async with parts.web_role(fake, tmp_path, clock, script) as chat:
-        yield chat
 
 
 async def test_the_webhook_is_registered_with_its_secret_once(fake, webhook_chat, script, tmp_path, clock):

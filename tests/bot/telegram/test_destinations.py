@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 import pytest
 
 from models import Alert, Destination, Identity
 from tests import builders
-from tests.bot import telegram_parts as parts
-from tests.bot.telegram_parts import ALICE
+from tests.bot.telegram import parts
+from tests.bot.telegram.parts import ALICE
 from tests.fakes.telegram_people import Chat
 
 GROUP = Chat(-100500, "Sales")
-
-
-@pytest.fixture
-async def fake():
-    async with parts.running_telegram() as server:
-        yield server
-
-
-@pytest.fixture
-def script():
-    return parts.Script()
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch):
-    parts.shorten_pauses(monkeypatch)
-
-
-@pytest.fixture
-def polled(fake, script, tmp_path, clock, sqlite_database):
-    """Starts a chat that polls: `async with polled() as chat`."""
-    return partial(parts.polling, fake, tmp_path, clock, script)
-
-
-@pytest.fixture
-async def polling_chat(polled):
-    async with polled() as chat:
-        yield chat
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
@@ -15,39 +14,13 @@ from bot.telegram import intake, polling
 from bot.telegram.lease import LASTS, PollLease
 from models import InboundEvent
 from models.database import open_database, parse_database_url
-from tests.bot import telegram_parts as parts
-from tests.bot.telegram_parts import ALICE
+from tests.bot.telegram import parts
+from tests.bot.telegram.parts import ALICE
 from tests.fakes.telegram import BOT
 from tests.fakes.telegram_faults import Fault, answer_dropped, broken, flood, hanging
 from tests.fakes.telegram_people import Chat
 
-
-@pytest.fixture
-async def fake():
-    async with parts.running_telegram() as server:
-        yield server
-
-
-@pytest.fixture
-def script():
-    return parts.Script()
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch):
-    parts.shorten_pauses(monkeypatch)
-
-
-@pytest.fixture
-def polled(fake, script, tmp_path, clock, sqlite_database):
-    """Starts a chat that polls: `async with polled() as chat`."""
-    return partial(parts.polling, fake, tmp_path, clock, script)
-
-
-@pytest.fixture
-async def polling_chat(polled):
-    async with polled() as chat:
-        yield chat
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 async def test_the_menu_is_the_registry_and_is_sent_once(fake, polled):
