@@ -21,6 +21,7 @@ ACCOUNTS = 10
 DAYS = 170
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
+MEAN_AGE = 20 * HOUR  # of a mail when it is opened
 AGENTS = tuple(
     f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     f"Chrome/{version}.0.0.0 Safari/537.36"
@@ -147,7 +148,7 @@ class Maker:
     def _moment(self, sent: int, habit: int) -> int:
         """Some hours or days later, mostly at the person's hour, never in the future."""
         chance = self._chance
-        at = sent + int(chance.expovariate(1 / (20 * HOUR)))
+        at = sent + int(chance.expovariate(1 / MEAN_AGE))
         if chance.random() < 0.6:
             at = at - at % DAY + habit * HOUR + chance.randrange(HOUR)
         return min(max(at, sent + 60_000_000), self._now - 1_000_000)

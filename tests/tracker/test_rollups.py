@@ -22,7 +22,7 @@ from tracker.hits.rescore import rescore
 from tracker.insights import people, rollups
 from tracker.insights import stats as figures
 from tracker.insights.people import Reading, lists, person
-from tracker.insights.rollups import SUMS, fold, keep, look_around, shares
+from tracker.insights.rollups import SUMS, fold, keep, keep_people, look_around, shares
 from tracker.insights.stale import mark_stale
 from tracker.insights.stats import stats
 from tracker.mail.forget import forget_message
@@ -127,6 +127,7 @@ async def settle(services) -> None:
     for _ in range(3):
         await look_around(services)
         await keep(services)
+        await keep_people(services)
 
 
 async def check(room: Court) -> None:

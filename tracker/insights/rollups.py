@@ -5,9 +5,9 @@ taken out, its rows are read again, and what it adds now is put in. So a sum is 
 whatever happened to the mail: judged, judged anew, swept by retention, forgotten. People are worked out anew
 from their mails.
 
-`keep` is a duty that folds in what was marked stale, `look_around` one that finds what nobody marked. One
-process folds at a time: the transaction of whoever came second is undone by the turn (a row of
-instance_state). Nothing here is on the way of a hit.
+`keep` and `keep_people` are duties that fold in what was marked stale, `look_around` one that finds what
+nobody marked. One process folds at a time: the transaction of whoever came second is undone by the turn (a
+row of instance_state). Nothing here is on the way of a hit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tracker.services import Services
 HOUR = 3_600_000_000  # microseconds
 MAILS = 200  # of one transaction: hits wait for it
 PEOPLE = 50
-PEOPLE_SECONDS = 0.4  # of one run of the duty, while people are marked faster than they are summed
+PEOPLE_SECONDS = 2.0  # of one run of the duty, while people are marked faster than they are summed
 MARKS = 10_000  # read at once: many of them name the same people
 TRIES = 5
 NEW = 20_000  # mails marked at once
@@ -262,15 +262,22 @@ async def _put_people(services: Services, people: Sequence[int], marks: Mapping[
 
 
 async def keep(services: Services) -> int:
-    """The duty of every other second: marks mails that are new, and folds in what is marked."""
+    """The duty of every other second: marks mails that are new, and folds in the mails that are marked."""
     newest, *rest = await _seen(services)
     fresh = await services.writer.fetch(
         "SELECT account_id, id FROM message WHERE id > ? ORDER BY id LIMIT ?", (newest, NEW)
     )
     if fresh:
         await _mark(services, [fresh[-1][1], *rest], fresh, ())
-    done = await fold_mails(services)
-    return done + await _fold_people(services, None, PEOPLE_SECONDS)
+    return await fold_mails(services)
+
+
+async def keep_people(services: Services) -> int:
+    """The duty of every half minute: folds in the people that are marked, who cost more than mails do.
+
+    By then many marks name the same people. Whoever is left is left for the next time.
+    """
+    return await _fold_people(services, None, PEOPLE_SECONDS)
 
 
 async def look_around(services: Services) -> int:
