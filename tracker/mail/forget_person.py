@@ -74,7 +74,9 @@ async def forget_person(services: Services, account: Account, address: str) -> F
     await Link.filter(recipient_id__in=[part.id for part in parts]).update(recording=False)
     mails = hits = links = 0
     for part in parts:
-        message = await Message.get(id=part.message_id)
+        message = await Message.get_or_none(id=part.message_id)
+        if message is None:  # it went with her address in another spelling, or its owner forgot it meanwhile
+            continue
         is_alone = not await Recipient.filter(message_id=message.id).exclude(address__in=forms).exists()
         links += await _keep_links_leading(services, account, message, part, is_alone)
         mails += is_alone
@@ -90,9 +92,15 @@ async def forget_person(services: Services, account: Account, address: str) -> F
 
 async def _refuse_while_sending(account: Account, forms: Sequence[str]) -> None:
     """A spooled mail makes its rows anew for as long as one of its copies waits."""
-    spools = Outgoing.filter(account_id=account.id, address__in=forms).values_list("spool", flat=True)
+    spools = Outgoing.filter(_copies_to(account, forms)).values_list("spool", flat=True)
     if await Outgoing.filter(spool__in=await spools, state=_WAITING).exists():
         raise StillSendingError
+
+
+def _copies_to(account: Account, forms: Sequence[str]) -> Q:
+    """Copies that were sent, or wait: their address stands as its sender wrote it, in letters of any case."""
+    hers = Q(*(Q(address__iexact=form) for form in forms), join_type="OR")
+    return Q(hers, account_id=account.id)
 
 
 async def _keep_links_leading(
@@ -155,6 +163,7 @@ def _without(subject: str, forms: Sequence[str]) -> str:
 async def _erase_mentions(services: Services, account: Account, forms: Sequence[str]) -> None:
     """What names her beside the mails she got: settings, copies that came in, what was told in chats."""
     mentions = await _rows_that_name(services, "alert", "facts", account, forms)
+    mentions += await _rows_that_name(services, "alert", "fix_text", account, forms)
     copies = await _rows_that_name(services, "captured", "facts", account, forms)
 
     async def work() -> None:
@@ -164,7 +173,7 @@ async def _erase_mentions(services: Services, account: Account, forms: Sequence[
         await _end_dialogues(account, forms)
         await _blot_out_of_reminders(account, forms)
         await Captured.filter(Q(id__in=copies) | Q(account_id=account.id, from_address__in=forms)).delete()
-        await Outgoing.filter(account_id=account.id, address__in=forms).delete()
+        await Outgoing.filter(_copies_to(account, forms)).delete()
         await Person.filter(account_id=account.id, address__in=forms).delete()
 
     await atomically(work)
@@ -193,9 +202,11 @@ async def _end_dialogues(account: Account, forms: Sequence[str]) -> None:
 async def _rows_that_name(
     services: Services, table: str, column: str, account: Account, forms: Sequence[str]
 ) -> list[int]:
-    """Ids of the account's rows whose JSON has one of the addresses in it, in letters of any case."""
+    """Ids of the account's rows whose column has one of the addresses in it, in letters of any case."""
     found: set[int] = set()
-    for form in {*forms, *(json.dumps(form)[1:-1] for form in forms)}:
+    # As it is, as JSON has it, and as JSON within JSON does (the headers of a held copy).
+    once = [json.dumps(form)[1:-1] for form in forms]
+    for form in {*forms, *once, *(json.dumps(form)[1:-1] for form in once)}:
         pattern = "%" + re.sub(r"([\\%_])", r"\\\1", form) + "%"
         rows = await services.writer.fetch(
             f"SELECT id FROM {table} WHERE account_id = ? AND "  # noqa: S608, names of this file

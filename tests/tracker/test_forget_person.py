@@ -1,0 +1,66 @@
+"""A person is forgotten wherever she stands: in copies that were sent, in corrections, in every spelling."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from models import Alert, Captured, Message, Outgoing, Recipient
+from tests import builders
+from tests.tracker.judging import Court
+from tests.tracker.posting import Post, post_office, written
+from tracker.mail.forget_person import StillSendingError, forget_person
+
+ANA = "ana@acme.com"
+
+
+@pytest.fixture
+async def post(database, clock, tmp_path):
+    async with post_office(database, clock, tmp_path) as opened:
+        yield opened
+
+
+async def test_copies_that_were_sent_are_hers_however_her_address_was_written(post: Post):
+    await post.put(written("Ana@Acme.com", "dan@acme.com"), "Ana@Acme.com", "dan@acme.com")
+    await post.settled("sent", "sent")
+    await forget_person(post.room.services, post.room.alice, ANA)
+    assert [one.address for one in await Outgoing.all()] == ["dan@acme.com"]
+
+
+async def test_a_copy_that_waits_is_hers_however_her_address_was_written(post: Post):
+    post.provider.answer = "451 4.3.0 Later"
+    await post.put(written("Ana@Acme.com"), "Ana@Acme.com")
+    await post.tried(1, "Ana@Acme.com")
+    with pytest.raises(StillSendingError):
+        await forget_person(post.room.services, post.room.alice, ANA)
+    assert await Recipient.filter(address=ANA).exists()
+
+
+async def test_a_mail_to_both_spellings_of_one_address_goes_at_once(room: Court):
+    mail = await room.mail(to=("ana@bücher.example", "ana@xn--bcher-kva.example"))
+    gone = await forget_person(room.services, room.alice, "ana@bücher.example")
+    assert gone.mails == 1
+    assert not await Message.filter(id=mail.id).exists()
+
+
+async def test_a_correction_that_has_not_reached_the_chat_names_her_no_more(room: Court):
+    home = await builders.destination(room.alice, "telegram", "70")
+    await Alert.create(
+        account=room.alice, destination=home, event_key="k", event="open", at=room.clock(),
+        due_at=room.clock(), state="sent", remote_id="9", facts={}, fix_text=f"Correction: not {ANA}",
+    )  # fmt: skip
+    await forget_person(room.services, room.alice, ANA)
+    left = await Alert.all()
+    assert [one for one in left if ANA in json.dumps([one.facts, one.fix_text])] == []
+    assert [one.remote_id for one in left] == ["9"], "what stands in the chat is replaced"
+
+
+async def test_a_held_copy_to_an_address_with_other_letters_goes(room: Court):
+    said = json.dumps({"to": [["", "ana@bücher.example"]]})
+    await Captured.create(
+        account=room.alice, key="k", state="held", from_address="x@y.example", at=room.clock(),
+        facts={"mail": said, "tag": ""},
+    )  # fmt: skip
+    await forget_person(room.services, room.alice, "ana@bücher.example")
+    assert not await Captured.all().exists()
