@@ -10,20 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.insights.best import (
-    AGES,
-    EVERY_DAY,
-    WEEK,
-    Best,
-    Grid,
-    Group,
-    Letter,
-    NotEnough,
-    best_of,
-    grid_of,
-    group_of,
-    interval,
-)
+from tracker.insights.best import EVERY_DAY, Best, NotEnough, best_of, interval
+from tracker.insights.grid import AGES, WEEK, Grid, Letter, grid_of
+from tracker.insights.usual import Group, group_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = 3_600_000_000

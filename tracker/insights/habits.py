@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 from models import Account, Habit, Person
 from models.columns import to_micros
-from tracker.insights.best import Best, Grid, Group, Letter, NotEnough, best_of, grid_of, group_of
+from tracker.insights.best import Best, NotEnough, best_of
+from tracker.insights.grid import Grid, Letter, grid_of
 from tracker.insights.reading import copies_to, newest_copies, opens_of
+from tracker.insights.usual import Group, group_of
 from tracker.services import Services
 
 MAILS = 200  # the newest to one person: habits change
