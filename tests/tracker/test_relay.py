@@ -10,6 +10,7 @@ from models import Mailbox, Outgoing, Recipient
 from tests.tracker.posting import HOME, Post, post_office, wire, written
 from tracker.sending import deliveries, outcomes, preparing, upstream
 from tracker.sending.mailboxes import RELAY_BELL
+from tracker.sending.relay import Relay, _Lane
 
 
 @pytest.fixture
@@ -290,3 +291,27 @@ async def test_a_mail_that_cannot_be_understood_goes_as_it_is_and_spoils_no_othe
         assert b"https://t.example/o/" in post.provider.of("bob@acme.com")[0].content.replace(b"=\r\n", b"")
         (text,) = await post.told()
         assert "not tracked: a fault of ours" in text
+
+
+async def test_a_login_that_is_refused_after_the_dot_makes_no_copy_a_double_one(sqlite_post):
+    post = sqlite_post
+    post.provider.answer = "530 5.7.0 Log in first"
+    await post.put(written())
+    await post.until_told("refuses the login")
+    post.provider.answer = "250 OK"
+    await Mailbox.all().update(failed_at=None, failure=None, told_at=None)
+    post.services.wake.ring(RELAY_BELL)
+    (row,) = await post.settled("sent")
+    assert not row.maybe_sent
+    assert len(await post.told()) == 1
+
+
+async def test_a_mail_in_hand_is_not_taken_up_again_where_its_mailbox_lets_us_in_just_then(sqlite_post):
+    post = sqlite_post
+    await post.stop()
+    relay = Relay(post.services, post.spool)
+    lane = relay._lanes[post.mailbox.id] = _Lane(post.mailbox.id, held={"in hand", "at rest"})
+    relay._busy.add("in hand")
+    await relay._release_held()
+    assert set(relay._due) == {"at rest"}
+    assert not lane.held

@@ -133,6 +133,7 @@ async def _hand_over(line: Line, owner: str, row: Outgoing, content: bytes) -> N
     except RefusedError as error:
         await outcomes.note_refused(services, row, str(error))
     except LoginError:
+        await outcomes.let_go(services, row)  # it was answered, be it after the dot: nobody has the copy
         raise
     except UpstreamError as error:
         await outcomes.note_later(services, [row], str(error))

@@ -33,6 +33,7 @@ _CLAIM = (
     "UPDATE outgoing SET leased_by = ?, leased_until = ? "
     "WHERE id = ? AND state = 'waiting' AND leased_by IS NULL"
 )
+_LET_GO = "UPDATE outgoing SET leased_by = NULL, leased_until = NULL WHERE id = ? AND state = 'waiting'"
 _SENT = (
     "UPDATE outgoing SET state = 'sent', sent_at = ?, attempts = attempts + 1, leased_by = NULL, "
     "leased_until = NULL WHERE id = ? AND state = 'waiting'"
@@ -64,6 +65,11 @@ async def claim(services: Services, row: Outgoing, owner: str) -> bool:
     now = services.now()
     values = (owner, to_micros(now + LEASE), row.id)
     return sum(await services.writer.apply([Statement(_CLAIM, [values])])) == 1
+
+
+async def let_go(services: Services, row: Outgoing) -> None:
+    """Takes a claim back: the provider said that it does not have the copy."""
+    await services.writer.apply([Statement(_LET_GO, [(row.id,)])])
 
 
 async def note_sent(services: Services, row: Outgoing) -> None:

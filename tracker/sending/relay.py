@@ -135,7 +135,8 @@ class Relay:
             )
             for mailbox_id in set(ids) - held:
                 lane = self._lanes[mailbox_id]
-                self._due |= dict.fromkeys(lane.held, self._services.now())
+                # What is worked on just now is not to be entered into its lane once more.
+                self._due |= dict.fromkeys(lane.held - self._busy, self._services.now())
                 lane.held.clear()
 
     def _start_due(self) -> None:
