@@ -223,8 +223,8 @@ async def test_a_process_that_dies_is_replaced():
     parser = Parser(URL, processes=1)
     try:
         await parser.parse(b"Subject: x\n\n")
-        process = parser._free.get_nowait()
-        parser._free.put_nowait(process)
+        process = parser._processes._free.get_nowait()
+        parser._processes._free.put_nowait(process)
         process.kill()
         await process.wait()
         assert (await parser.parse(b"Subject: again\n\n")).subject == "again"

@@ -7,16 +7,15 @@ sender wrote it. The processes begin at the first mail; they know nothing of our
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tracker
 from tracker.mail.parsing import Parsed
+from tracker.mail.processes import Processes
 from tracker.mail.rewrite import without_bcc
 from tracker.sending.editing import (
     ANSWER,
@@ -34,6 +33,13 @@ SECONDS_FOR_MB = 0.5  # more for each MB of it
 PROCESSES = 2
 _STARTING = 15.0  # more for the first mail of a process
 _MEMORY = 3 << 30
+_PROGRAM = """
+import sys, resource
+sys.path.insert(0, sys.argv[1])
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
+from tracker.sending.editing import serve
+serve(sys.stdin.buffer, sys.stdout.buffer)
+"""
 _BROKEN = (TimeoutError, OSError, asyncio.IncompleteReadError, ValueError, TypeError, KeyError)
 
 log = logging.getLogger(__name__)
@@ -45,9 +51,8 @@ class Editor:
     def __init__(self, base_url: str, processes: int = PROCESSES, seconds: float = SECONDS) -> None:
         self._base_url = base_url
         self._seconds = seconds
-        self._free: asyncio.LifoQueue[asyncio.subprocess.Process | None] = asyncio.LifoQueue()
-        for _ in range(processes):
-            self._free.put_nowait(None)
+        root = str(Path(tracker.__file__).parents[1])
+        self._processes = Processes(processes, _STARTING, _PROGRAM, root, str(_MEMORY))
 
     async def examine(self, raw: bytes) -> Examined:
         """What the mail is; with a fault where that took too long."""
@@ -74,37 +79,10 @@ class Editor:
         return copies
 
     async def _ask(self, question: dict[str, Any], raw: bytes) -> Any:
-        process = await self._free.get()
-        sound = False
-        try:
-            megabytes = len(raw) / 1_000_000
-            allowed = self._seconds + SECONDS_FOR_MB * megabytes * (1 + len(question.get("plans", ())))
-            if process is None or process.returncode is not None:
-                process = await self._start()
-                allowed += _STARTING
-            async with asyncio.timeout(allowed):
-                given = await self._exchange(process, {**question, "base_url": self._base_url}, raw)
-            sound = True
-            return given
-        finally:
-            if not sound and process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-            self._free.put_nowait(process if sound else None)
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        root = str(Path(tracker.__file__).parents[1])
-        code = (
-            f"import sys, resource; sys.path.insert(0, {root!r}); "
-            f"resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY})); "
-            "from tracker.sending.editing import serve; serve(sys.stdin.buffer, sys.stdout.buffer)"
-        )
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-c", code, env={},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            limit=1 << 20,
-        )  # fmt: skip
+        asked = {**question, "base_url": self._base_url}
+        megabytes = len(raw) / 1_000_000
+        allowed = self._seconds + SECONDS_FOR_MB * megabytes * (1 + len(question.get("plans", ())))
+        return await self._processes.ask(lambda process: self._exchange(process, asked, raw), allowed)
 
     async def _exchange(
         self, process: asyncio.subprocess.Process, question: Mapping[str, Any], raw: bytes
@@ -120,11 +98,7 @@ class Editor:
 
     async def close(self) -> None:
         """Ends the processes that are free; call it when no mail is being worked on any more."""
-        while not self._free.empty():
-            process = self._free.get_nowait()
-            if process is not None and process.returncode is None:
-                process.kill()
-                await process.wait()
+        await self._processes.close()
 
 
 def _said(error: Exception) -> str:
