@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Clock
 from tracker.sending import spool as spool_module
-from tracker.sending.spool import Envelope, Spool, SpoolFaultError, SpoolFullError
+from tracker.sending.spool import SMALL, Envelope, Spool, SpoolFaultError, SpoolFullError
 
 
 @pytest.fixture
@@ -63,9 +63,7 @@ async def test_what_is_removed_is_gone_and_may_be_removed_again(spool: Spool, cl
         spool.read(name)
 
 
-async def test_a_mail_has_its_name_only_when_file_and_directory_are_on_disk(
-    spool: Spool, clock: Clock, monkeypatch
-):
+async def test_a_mail_has_its_name_only_when_it_is_on_disk(spool: Spool, clock: Clock, monkeypatch):
     seen: list[tuple[str, list[str]]] = []
     real = os.fsync
 
@@ -75,8 +73,19 @@ async def test_a_mail_has_its_name_only_when_file_and_directory_are_on_disk(
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
-    name = await spool.put(envelope(clock), b"x")
-    assert seen == [("file", []), ("directory", [name])]
+    small = await spool.put(envelope(clock), b"x")
+    assert seen == [("directory", []), ("file", [])]  # both of the journal
+    seen.clear()
+    large = await spool.put(envelope(clock), b"x" * 2 * SMALL)
+    assert seen == [("file", [small]), ("directory", [small, large])]
+
+
+async def test_mails_that_come_together_are_on_disk_in_few_steps(spool: Spool, clock: Clock, monkeypatch):
+    steps: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (steps.append(file), real(file)))
+    names = await asyncio.gather(*(spool.put(envelope(clock), b"x") for _ in range(30)))
+    assert (len(steps), spool.names()) == (2, sorted(names))
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync"])
@@ -95,8 +104,9 @@ async def test_a_failing_disk_leaves_nothing_behind(
     await spool.put(envelope(clock), b"x")
 
 
+@pytest.mark.parametrize("size", [1, 2 * SMALL])
 async def test_a_directory_that_cannot_be_made_safe_takes_the_mail_back(
-    spool: Spool, clock: Clock, monkeypatch
+    spool: Spool, clock: Clock, monkeypatch, size: int
 ):
     real = os.fsync
 
@@ -107,7 +117,7 @@ async def test_a_directory_that_cannot_be_made_safe_takes_the_mail_back(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="no"):
-        await spool.put(envelope(clock), b"x")
+        await spool.put(envelope(clock), b"x" * size)
     assert list(spool.directory.iterdir()) == []
 
 

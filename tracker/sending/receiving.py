@@ -11,7 +11,7 @@ import asyncio
 import datetime as dt
 import email.utils
 import re
-from collections.abc import Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -80,7 +80,9 @@ class Incoming:
             return None, self._refused
         rest = bytes(self._held)
         try:
-            return await self._run(lambda: self._store(rest)), ""
+            if self._file is None:
+                return await self._run(self._spool.keep(lambda: self._checked(rest))), ""
+            return await self._run(self._spool.run(lambda: self._open(rest).finish(rest))), ""
         except _RefusedError as refused:
             return None, str(refused)
 
@@ -92,9 +94,9 @@ class Incoming:
             file, self._file = self._file, None
             await self._spool.run(file.discard)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """One step of the work on the file, which ends whether or not the caller is cancelled."""
-        step = asyncio.ensure_future(self._spool.run(work))
+        step = asyncio.ensure_future(work)
         self._step = step
         return await asyncio.shield(step)
 
@@ -106,20 +108,22 @@ class Incoming:
     async def _write(self) -> None:
         held, self._held = bytes(self._held), bytearray()
         try:
-            await self._run(lambda: self._open(held).write(held))
+            await self._run(self._spool.run(lambda: self._open(held).write(held)))
         except _RefusedError as refused:
             await self._refuse(str(refused))
 
-    def _store(self, rest: bytes) -> str:
-        return self._open(rest).finish(rest)
+    def _checked(self, held: bytes) -> tuple[Envelope, bytes]:
+        """The mail, or its beginning, with what is missing at its top. Raises _RefusedError."""
+        top, agent = _look(held, self._origin.owned, self._envelope.arrived)
+        device = device_of(self._origin.key, self._origin.address or None, agent)
+        return replace(self._envelope, device=device), top + held
 
     def _open(self, held: bytes) -> Unready:
         """The file; at first, once the beginning of the mail has been looked at."""
         if self._file is None:
-            top, agent = _look(held, self._origin.owned, self._envelope.arrived)
-            device = device_of(self._origin.key, self._origin.address or None, agent)
-            self._file = self._spool.begin(replace(self._envelope, device=device))
-            self._file.write(top)
+            envelope, begun = self._checked(held)
+            self._file = self._spool.begin(envelope)
+            self._file.write(begun[: len(begun) - len(held)])
         return self._file
 
 

@@ -1,8 +1,9 @@
 """The spool: mails that were taken and are not yet all with the provider, one file each in DATA_DIR/spool.
 
 The submission server puts them (tracker/sending/receiving.py), the relay reads and removes them. A file has
-its name only once it and its directory are on disk: a 250 follows it, and a crash leaves whole mails or none.
-The first line of a file is the envelope as JSON; everything after it is the mail.
+its name only once the mail is on disk, in the file or in the journal (tracker/sending/journal.py): a 250
+follows it, and a crash leaves whole mails or none. The first line of a file is the envelope as JSON;
+everything after it is the mail.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from models.columns import from_micros, to_micros
+from tracker.sending.journal import UNREADY, Journal, sync_directory, write_all
 from tracker.settings import Settings
 
 T = TypeVar("T")
@@ -31,7 +33,9 @@ T = TypeVar("T")
 LEAST_FREE = 64 * 1024 * 1024  # bytes of disk that stay free
 LOOK_SECONDS = 1.0  # between two looks at it
 THREADS = 8  # that many fsyncs at a time share one commit of the file system
-_UNREADY = ".part"
+SMALL = 512 * 1024  # bytes of a mail that goes through the journal
+TOGETHER = 32  # mails that become safe in one step
+QUIET_SECONDS = 2.0  # without a mail, after which files are made safe and the journal is emptied
 _STALE = 3600.0  # seconds after which what is unready is what a crash left
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -72,14 +76,20 @@ class Spool:
         self.directory = directory
         self._numbers = itertools.count()
         self._threads = ThreadPoolExecutor(THREADS, "spool")
+        self._keeper = ThreadPoolExecutor(1, "spool-journal")
+        self._journal = Journal(directory)
+        self._waiting: list[tuple[Callable[[], tuple[Envelope, bytes]], asyncio.Future[str]]] = []
+        self._keeping: asyncio.Task[None] | None = None
+        self._quiet: asyncio.TimerHandle | None = None
         self._looked_at = float("-inf")
         self._free = 0
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._journal.recover()
         self._sweep()
 
     def _sweep(self) -> None:
         """Takes away what a crash left behind; another process may be writing what is younger."""
-        for path in self.directory.glob(f"*{_UNREADY}"):
+        for path in self.directory.glob(f"*{UNREADY}"):
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > _STALE:
                     path.unlink()
@@ -93,7 +103,64 @@ class Spool:
 
     async def put(self, envelope: Envelope, content: bytes) -> str:
         """The mail's name, once it is on disk. Raises SpoolFullError, OSError."""
-        return await self.run(lambda: self.begin(envelope).finish(content))
+        if len(content) > SMALL:
+            return await self.run(lambda: self.begin(envelope).finish(content))
+        return await self.keep(lambda: (envelope, content))
+
+    async def keep(self, make: Callable[[], tuple[Envelope, bytes]]) -> str:
+        """The name of a small mail, once it is on disk with those that come at the same time.
+
+        `make` is called in a thread. Raises what it raises, SpoolFullError, OSError.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[str] = loop.create_future()
+        self._waiting.append((make, done))
+        if self._keeping is None:
+            self._keeping = loop.create_task(self._keep_waiting())
+        return await done
+
+    async def _keep_waiting(self) -> None:
+        """Puts what queued up on disk, until nothing is left."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                some, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+                results = await loop.run_in_executor(self._keeper, self._keep, [make for make, _ in some])
+                for (_, done), result in zip(some, results, strict=True):
+                    if done.done():
+                        continue
+                    done.set_result(result) if isinstance(result, str) else done.set_exception(result)
+                if self._journal.is_full:
+                    self._threads.submit(self._journal.settle)
+        finally:
+            self._keeping = None
+        if self._quiet is not None:
+            self._quiet.cancel()
+        self._quiet = loop.call_later(QUIET_SECONDS, self._threads.submit, self._journal.settle)
+
+    def _keep(self, makes: Sequence[Callable[[], tuple[Envelope, bytes]]]) -> list[str | Exception]:
+        """The mails' names, or what was wrong."""
+        results: list[str | Exception] = []
+        mails: list[tuple[str, bytes]] = []
+        for make in makes:
+            try:
+                envelope, content = make()
+                name = self._name(envelope)
+                mails.append((name, _write_envelope(envelope) + content))
+                results.append(name)
+            except Exception as error:  # of this mail alone
+                results.append(error)
+        try:
+            if mails:
+                with _full_is_said():
+                    self._journal.keep(mails)
+        except (OSError, SpoolFullError) as error:
+            return [error if isinstance(one, str) else one for one in results]
+        return results
+
+    def _name(self, envelope: Envelope) -> str:
+        number = next(self._numbers) % 0x1000000
+        return f"{to_micros(envelope.arrived):015x}-{number:06x}-{secrets.token_hex(4)}"
 
     async def run(self, work: Callable[[], T]) -> T:
         """Runs work on files off the event loop."""
@@ -101,15 +168,13 @@ class Spool:
 
     def begin(self, envelope: Envelope) -> Unready:
         """A mail that is still coming in. Blocks; so do its methods. Raises SpoolFullError, OSError."""
-        number = next(self._numbers) % 0x1000000
-        name = f"{to_micros(envelope.arrived):015x}-{number:06x}-{secrets.token_hex(4)}"
-        unready = Unready(self, name)
+        unready = Unready(self, self._name(envelope))
         unready.write(_write_envelope(envelope))
         return unready
 
     def names(self) -> list[str]:
         """What waits, oldest first."""
-        return sorted(path.name for path in self.directory.iterdir() if not path.name.startswith("."))
+        return sorted(name for name in os.listdir(self.directory) if not name.startswith("."))  # noqa: PTH208, half the time
 
     def read(self, name: str) -> tuple[Envelope, bytes]:
         """A mail that waits. Raises FileNotFoundError, SpoolFaultError. Blocks."""
@@ -124,7 +189,11 @@ class Spool:
 
     def close(self) -> None:
         """Ends the threads once what they hold is done."""
+        if self._quiet is not None:
+            self._quiet.cancel()
+        self._keeper.shutdown()
         self._threads.shutdown()
+        self._journal.close()
 
 
 def count_waiting(directory: Path) -> int:
@@ -141,7 +210,7 @@ class Unready:
 
     def __init__(self, spool: Spool, name: str) -> None:
         self._final = spool.directory / name
-        self._path = spool.directory / f".{name}{_UNREADY}"
+        self._path = spool.directory / f".{name}{UNREADY}"
         with _full_is_said():
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
@@ -149,9 +218,7 @@ class Unready:
         """Appends; nothing is left behind where that fails."""
         try:
             with _full_is_said():
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[os.write(self._file, rest) :]
+                write_all(self._file, piece)
         except BaseException:
             self.discard()
             raise
@@ -167,14 +234,11 @@ class Unready:
             self.discard()
             raise
         self._close()
-        directory = os.open(self._final.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(directory)
+            sync_directory(self._final.parent)
         except BaseException:
             self._final.unlink(missing_ok=True)  # it is not said to be there, so it must not be
             raise
-        finally:
-            os.close(directory)
         return self._final.name
 
     def discard(self) -> None:
