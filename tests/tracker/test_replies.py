@@ -13,8 +13,10 @@ from tests.tracker.returned_mails import AWAY, BOUNCES, DELAYS
 from tracker.hits.own_proxy import proxy_of
 from tracker.mail.capture import key_of
 from tracker.mail.parsing import parse_mail
+from tracker.replies import arriving
 from tracker.replies.arriving import take_arrived
 from tracker.replies.matching import strip_prefixes
+from tracker.replies.watcher import Watcher
 
 HOME = "alice@gmail.com"
 ID = "1@gmail.com"
@@ -276,3 +278,42 @@ async def test_an_answer_that_nobody_wrote_is_shown_and_does_not_ring(room: Cour
 )  # fmt: skip
 def test_prefixes_of_all_countries_are_taken_off(subject, bare):
     assert strip_prefixes(subject) == bare
+
+
+async def test_a_reply_that_was_noted_before_a_crash_is_judged_when_it_is_seen_again(
+    room: Court, monkeypatch
+):
+    mail = await sent_mail(room)
+    pixel = await room.pixel(mail)
+    room.clock.advance(hours=1)
+    replied = room.clock.now
+    room.clock.advance(minutes=1)
+    await room.request(pixel, GMAIL)
+    await room.judge_all()
+    room.clock.advance(minutes=1)
+    raw = replied.strftime("Date: %a, %d %b %Y %H:%M:%S +0000\n") + reply()
+
+    async def killed(*_: object) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arriving, "judge_answered", killed)
+        with pytest.raises(ConnectionError):
+            await arrive(room, raw)
+    assert [hit.verdict for hit in await Hit.all()] == ["proxied"]
+    assert await arrive(room, raw) == "reply"
+    assert [hit.verdict for hit in await Hit.all()] == ["unknown"]
+    assert await Alert.filter(event="reply").count() == 1
+
+
+async def test_a_mailbox_whose_lease_is_of_a_clock_that_was_put_back_is_watched_again(room: Court):
+    mailbox = await Mailbox.create(
+        account=room.alice, address=HOME, provider="gmail", smtp_host="x.example", smtp_port=465,
+        smtp_security="tls", created_at=room.clock(), imap_on=True, imap_host="x.example", imap_port=993,
+    )  # fmt: skip
+    dead, other = Watcher(room.services), Watcher(room.services)
+    assert await dead._claim(mailbox.id)
+    assert not await other._claim(mailbox.id)
+    room.clock.advance(hours=-3)
+    assert await other._claim(mailbox.id)
+    assert not await dead._claim(mailbox.id)

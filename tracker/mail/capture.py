@@ -160,7 +160,7 @@ async def _write(copy: _Copy) -> tuple[str, list[Message]]:
         known = None if taken else await Captured.get(account_id=copy.box.account_id, key=copy.key)
     if known is not None:
         again = await Message.filter(id=known.message_id) if known.message_id else []
-        return known.state, again if known.state == "bound" else []
+        return known.state, again if known.state in ("bound", "reply") else []
     account = await Account.get(id=copy.box.account_id)
     places = await Destination.filter(account_id=account.id, off_at__isnull=True)
     news = News(copy.services.now(), account.id, places, copy.key)

@@ -58,7 +58,9 @@ async def take_arrived(
 async def _write(services: Services, answer: Answer) -> tuple[str | None, Message | None]:
     known = await Captured.get_or_none(account_id=answer.account_id, key=answer.key)
     if known is not None:
-        return known.state, None
+        # Seen again: perhaps because the process ended before the hits were judged anew.
+        again = known.message_id if known.state == "reply" else None
+        return known.state, await Message.get_or_none(id=again) if again is not None else None
     parsed = answer.parsed
     sender = read_address(parsed.sender)
     if parsed.kind == "loop" or parsed.doubled:

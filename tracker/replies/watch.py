@@ -17,6 +17,7 @@ from models.database import DATABASE_FAULTS, atomically
 from models.writer import WriterDownError
 from tracker.mail.capture import key_of
 from tracker.mail.parser import Parser
+from tracker.mail.parsing import Parsed
 from tracker.replies.arriving import take_arrived
 from tracker.replies.session import Arrived, Session, Standing
 from tracker.replies.threads import in_thread
@@ -114,11 +115,12 @@ class Watch:
 
     async def _look_at(self, mailbox: Mailbox, one: Arrived) -> None:
         """One mail: a reply, a bounce, or nothing of ours. A fault of ours costs that mail alone."""
-        parsed = await self._parser.parse(one.headers)
+        parsed = await self._parse(one.headers)
         if parsed.returned:
             raw = await self._step(self._session.read_returned, one.uid)
-            parsed = await self._parser.parse(raw or one.headers)
+            parsed = await self._parse(raw or one.headers)
         if parsed.fault:
+            log.warning("a mail in a watched mailbox cannot be read: %s", parsed.fault)
             return
         now = self._services.now()
         arrived = min(one.at, now) if one.at is not None else now
@@ -130,6 +132,11 @@ class Watch:
             raise
         except Exception:
             log.exception("a mail in a watched mailbox was not understood")
+
+    async def _parse(self, raw: bytes) -> Parsed:
+        """What it says. A machine under load may cut a sound mail short, and it is looked at only once."""
+        parsed = await self._parser.parse(raw)
+        return await self._parser.parse(raw) if parsed.fault else parsed
 
     async def _store(self, mailbox: Mailbox) -> None:
         """How far it was read. What the provider could not do before is over."""

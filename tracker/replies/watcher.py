@@ -82,7 +82,7 @@ class Watcher:
             for one in wanted
             if one.id not in self._watched
             and self._pauses.get(one.id, (0.0, 0.0))[0] <= beat
-            and (one.leased_until is None or one.leased_until <= now or one.leased_by == self._name)
+            and (one.leased_by == self._name or _is_free(one.leased_until, now))
         ]
         free.sort(key=lambda one: self._began.get(one.id, 0.0))
         room = MOST_WATCHED - len(self._watched)
@@ -100,7 +100,8 @@ class Watcher:
         """The lease, or more of it: whoever's conditional update changes the row has it."""
         now = self._services.now()
         row = Mailbox.filter(
-            Q(leased_until__isnull=True) | Q(leased_until__lte=now) | Q(leased_by=self._name),
+            Q(leased_until__isnull=True) | Q(leased_until__lte=now)
+            | Q(leased_until__gt=now + 2 * LEASE) | Q(leased_by=self._name),
             id=number, imap_on=True, imap_failed_at__isnull=True,
         )  # fmt: skip
         until = now + LEASE
@@ -161,3 +162,8 @@ class Watcher:
         log.info("a mailbox is watched again in %.0f s: %s", pause, type(error).__name__)
         late = pause * random.uniform(1.0, 1.3)  # noqa: S311, spreads those that one server sent away
         asyncio.get_running_loop().call_later(late, self._services.wake.ring, BELL)
+
+
+def _is_free(leased_until: dt.datetime | None, now: dt.datetime) -> bool:
+    """Whether a lease is over; one that lasts longer than any was made before the clock was put back."""
+    return leased_until is None or leased_until <= now or leased_until > now + 2 * LEASE
