@@ -1,7 +1,7 @@
-"""The rows of the outbox: what is due where, what rang lately, and the marks that follow each message.
+"""The rows of the outbox: what is due where, and what rang lately.
 
-All SQL of the delivery stands here, but for leases and the end of a destination. Reading and marking only;
-what to do with a row is decided elsewhere.
+Read by each turn and by the courier; nothing is written here, nor decided what to do with a row. What follows
+a message is in marks.py, what waits altogether in backlog.py.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 
 from bot.chat import Place
 from bot.deliver.rules import WINDOW, Due, Mutes, Recent
-from bot.render import Ring, withdrawal
+from bot.render import Ring
 from models.columns import from_micros, to_micros
-from models.writer import Statement
 from tracker.quiet import Quiet
 from tracker.services import Services
 from tracker.wall_clock import zone_of
@@ -28,8 +27,6 @@ BATCH = 200
 FOLD_BATCH = 2000  # a flood is folded in big pieces, so that the same thing again and again is one line
 FIX_BATCH = 20  # corrections of one turn: rings come before the others
 MOST_HELD = 20_000  # of one message at the end of quiet hours
-OWN_MESSAGES = frozenset({"morning", "weekly"})
-MARK_BATCH = 500  # rows of one transaction: hits wait for the same writer
 
 
 @dataclass(frozen=True)
@@ -119,22 +116,6 @@ LEFT JOIN link l ON l.id = a.link_id
 LEFT JOIN card c ON c.message_id = a.message_id AND c.destination_id = a.destination_id
 WHERE a.destination_id = ? AND
 """
-
-_SENT = (
-    "UPDATE alert SET state = ?, sent_at = ?, remote_id = ?, last_error = NULL "
-    "WHERE id = ? AND state = 'waiting'"
-)
-# Judged anew while it was on its way: it did ring, so it has to be corrected.
-_SENT_BUT_WITHDRAWN = (
-    "UPDATE alert SET state = ?, sent_at = ?, remote_id = ?, fix_text = COALESCE(fix_text, ?) "
-    "WHERE id = ? AND state = 'withdrawn'"
-)
-_WELL = "UPDATE destination SET failures = 0, wait_until = NULL WHERE id = ? AND failures > 0"
-_HELD = "UPDATE alert SET due_at = ?, facts = ? WHERE id = ? AND state = 'waiting'"
-_CLOSE = "UPDATE alert SET state = ?, last_error = ? WHERE id = ? AND state = 'waiting'"
-_FIXED = "UPDATE alert SET fix_text = NULL, facts = ? WHERE id = ? AND fix_text = ?"
-_FAILED = "UPDATE alert SET attempts = attempts + 1, last_error = ? WHERE id = ?"
-_HOLD = "UPDATE destination SET wait_until = ?, failures = failures + 1 WHERE id = ?"
 
 
 async def find_work(services: Services, platforms: Collection[str], holder: str) -> list[Work]:
@@ -252,86 +233,3 @@ async def recent_sounds(services: Services, destination_id: int) -> Recent:
         rings=tuple(from_micros(row[1]) for row in rows if row[0] == "sent"),
         digests=tuple(from_micros(row[1]) for row in rows if row[0] == "folded"),
     )
-
-
-def mark_sent(
-    target: Target, alerts: Sequence[Waiting], state: str, remote_id: str, at: dt.datetime
-) -> list[Statement]:
-    """The chat took it: `state` is sent or folded."""
-    moment = to_micros(at)
-    rows = [(state, moment, remote_id, one.id) for one in alerts]
-    late = [(state, moment, remote_id, withdrawal(one.ring), one.id) for one in alerts]
-    return [
-        Statement(_SENT, rows),
-        Statement(_SENT_BUT_WITHDRAWN, late),
-        Statement(_WELL, [(target.id,)]),
-    ]
-
-
-def mark_silenced(alerts: Sequence[Waiting]) -> list[Statement]:
-    return [Statement(_CLOSE, [("silenced", None, one.id) for one in alerts])]
-
-
-def mark_held(alerts: Sequence[Waiting], until: dt.datetime) -> list[Statement]:
-    """They wait for the end of quiet hours. A summary stays a message of its own."""
-    rows = [(to_micros(until), json.dumps(_held(one)), one.id) for one in alerts]
-    return [Statement(_HELD, rows)]
-
-
-def _held(alert: Waiting) -> Mapping[str, Any]:
-    facts = alert.ring.facts
-    return facts if alert.due.event in OWN_MESSAGES else {**facts, "held": True}
-
-
-def mark_dropped(alerts: Sequence[Waiting], why: str) -> list[Statement]:
-    return [Statement(_CLOSE, [("dropped", why[:200], one.id) for one in alerts])]
-
-
-def mark_fixed(alert: Waiting) -> list[Statement]:
-    """The correction stands in the chat; the text is kept for a digest that is drawn again."""
-    facts = json.dumps({**alert.ring.facts, "fixed": alert.fix_text})
-    return [Statement(_FIXED, [(facts, alert.id, alert.fix_text)])]
-
-
-def mark_failed(
-    target: Target, alerts: Sequence[Waiting], why: str, wait_until: dt.datetime
-) -> list[Statement]:
-    """Nothing, or nobody knows what, was shown: the destination rests."""
-    statements = [Statement(_HOLD, [(to_micros(wait_until), target.id)])]
-    if alerts:
-        statements.append(Statement(_FAILED, [(why[:200], one.id) for one in alerts]))
-    return statements
-
-
-_PENDING = """
-SELECT d.platform FROM destination d JOIN alert a ON a.destination_id = d.id
-WHERE d.off_at IS NULL AND a.state = 'waiting'
-UNION ALL
-SELECT d.platform FROM destination d JOIN alert a ON a.destination_id = d.id
-WHERE d.off_at IS NULL AND a.fix_text IS NOT NULL AND COALESCE(a.state, '') IN ('sent', 'folded')
-UNION ALL
-SELECT d.platform FROM destination d JOIN card c ON c.destination_id = d.id
-WHERE d.off_at IS NULL AND c.dirty_at > 0
-"""
-
-_OLDEST = """
-SELECT d.platform, MIN(a.due_at) FROM destination d JOIN alert a ON a.destination_id = d.id
-WHERE d.off_at IS NULL AND a.state = 'waiting' AND a.due_at <= ? GROUP BY d.platform
-"""
-
-
-async def pending(services: Services, platforms: Collection[str] | None = None) -> int:
-    """Alerts, corrections and cards that still have to reach an active destination; 0 = nothing to tell.
-
-    Held alerts count. `platforms` narrows it to chats that this process speaks; None = all.
-    """
-    rows = await services.writer.fetch(_PENDING)
-    return sum(platforms is None or row[0] in platforms for row in rows)
-
-
-async def oldest_alert_seconds(services: Services, platforms: Collection[str] | None = None) -> float | None:
-    """For how long the oldest alert has been due and not delivered; None when none waits."""
-    now = to_micros(services.now())
-    rows = await services.writer.fetch(_OLDEST, (now,))
-    dues = [row[1] for row in rows if platforms is None or row[0] in platforms]
-    return (now - min(dues)) / 1_000_000 if dues else None

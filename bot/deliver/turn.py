@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.chat import ChatError, GoneError, LostError, RefusedError, Reply, Sent, TryLaterError
-from bot.deliver import outbox
+from bot.deliver import marks, outbox
 from bot.deliver.cards import Cards
 from bot.deliver.ending import move, switch_off
 from bot.deliver.leases import LeaseLostError
@@ -98,9 +98,9 @@ class Turn:
         muted = [one for one in batch if decided[one.id].action is Action.SILENCE]
         held = [one for one in batch if decided[one.id].action is Action.HOLD]
         if muted:
-            await self.services.writer.apply(outbox.mark_silenced(muted))
+            await self.services.writer.apply(marks.mark_silenced(muted))
         if held and quiet is not None:
-            await self.services.writer.apply(outbox.mark_held(held, quiet))
+            await self.services.writer.apply(marks.mark_held(held, quiet))
         gone = {one.id for one in (*muted, *held)}
         return [one for one in batch if one.id not in gone]
 
@@ -110,7 +110,7 @@ class Turn:
         held = [one for one in await self._audible(batch) if one.is_held]
         if not held:
             return
-        self._current = held[: outbox.MARK_BATCH]
+        self._current = held[: marks.MARK_BATCH]
         sent = await self._say(away([one.ring for one in held]), held)
         if sent is not None:
             await self._mark_folded(held, sent.remote_id, now)
@@ -118,9 +118,9 @@ class Turn:
         self._current = ()
 
     async def _mark_folded(self, named: Sequence[Waiting], remote_id: str, now: dt.datetime) -> None:
-        for begin in range(0, len(named), outbox.MARK_BATCH):
-            piece = named[begin : begin + outbox.MARK_BATCH]
-            await self._store(outbox.mark_sent(self.target, piece, "folded", remote_id, now))
+        for begin in range(0, len(named), marks.MARK_BATCH):
+            piece = named[begin : begin + marks.MARK_BATCH]
+            await self._store(marks.mark_sent(self.target, piece, "folded", remote_id, now))
 
     async def _ring(self, alert: Waiting) -> bool:
         """Sends one alert; False when the chat will never take it, in no form."""
@@ -132,7 +132,7 @@ class Turn:
         if sent is None:
             return False
         now = self.services.now()
-        await self._store(outbox.mark_sent(self.target, [alert], "sent", sent.remote_id, now))
+        await self._store(marks.mark_sent(self.target, [alert], "sent", sent.remote_id, now))
         self.rung += 1
         self._current = ()
         return True
@@ -148,7 +148,7 @@ class Turn:
     async def _fold(self, due: list[Waiting], now: dt.datetime) -> None:
         for part in digests([one.ring for one in due]):
             named = [due[position] for position in part.named]
-            self._current = named[: outbox.MARK_BATCH]
+            self._current = named[: marks.MARK_BATCH]
             sent = await self._say(part.reply, named)
             if sent is not None:
                 await self._mark_folded(named, sent.remote_id, now)
@@ -174,7 +174,7 @@ class Turn:
             return await self.line.send(plain(reply))
         except (RefusedError, LostError, UnexpectedError) as error:
             log.error("%s refused a message in any form; it is dropped", self.target.place.platform)
-            await self._store(outbox.mark_dropped(alerts, str(error) or type(error).__name__))
+            await self._store(marks.mark_dropped(alerts, str(error) or type(error).__name__))
             return None
 
     async def _correct_all(self) -> None:
@@ -183,7 +183,7 @@ class Turn:
                 return
             self._current = [alert]
             await self._correct(alert)
-            await self._store(outbox.mark_fixed(alert))
+            await self._store(marks.mark_fixed(alert))
             self._current = ()
 
     async def _correct(self, alert: Waiting) -> None:
@@ -235,7 +235,7 @@ class Turn:
         until = self.services.now() + dt.timedelta(seconds=seconds)
         why = one_line_of(error)
         log.info("%s: %s; next try in %.0f s", self.target.place.platform, type(error).__name__, seconds)
-        await self._store(outbox.mark_failed(self.target, self._current, why, until))
+        await self._store(marks.mark_failed(self.target, self._current, why, until))
 
     async def _store(self, statements: list[Statement]) -> None:
         await insist(lambda: self.services.writer.apply(statements), self.stopping)
