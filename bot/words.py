@@ -69,6 +69,23 @@ def moment(at: dt.datetime, now: dt.datetime, zone: dt.tzinfo = dt.UTC) -> str:
     return f"{here.day} {here:%b %Y %H:%M}"
 
 
+def units(text: str) -> int:
+    """Length in UTF-16 units, as Slack and Telegram count: an emoji outside the basic plane is two."""
+    return len(text) + sum(ord(character) > 0xFFFF for character in text)
+
+
+def beginning(text: str, limit: int) -> str:
+    """The longest beginning of at most `limit` UTF-16 units."""
+    if units(text) <= limit:
+        return text
+    used = 0
+    for position, character in enumerate(text):
+        used += 2 if ord(character) > 0xFFFF else 1
+        if used > limit:
+            return text[:position]
+    return text
+
+
 def one_line(text: str, limit: int = 80) -> str:
     """Outside text as one harmless line: no control or reordering characters, cut with an ellipsis."""
     spaced = "".join(

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bot.chat import Button, Kind, Reply
-from bot.slack.text import escaped, shortened, tidy_lines, units
+from bot.slack.text import escaped, shortened, tidy_lines
+from bot.words import units
 
 Block = dict[str, Any]
 

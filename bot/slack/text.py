@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 
-from bot.words import one_line
+from bot.words import beginning, one_line, units
 
 # What Slack makes of a typed address: <https://acme.com|acme.com>, <mailto:ana@acme.com|ana@acme.com>.
 _LINK = re.compile(r"<((?:https?://|mailto:|tel:)[^<>|\s]*)(?:\|([^<>]*))?>", re.IGNORECASE)
@@ -31,20 +31,8 @@ def tidy_lines(text: str, limit: int) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text in at most `limit` UTF-16 units, as Slack counts: an emoji outside the basic plane is two."""
-    if units(text) <= limit:
-        return text
-    kept = 0
-    for index, character in enumerate(text):
-        kept += 2 if ord(character) > 0xFFFF else 1
-        if kept > limit - 1:
-            return text[:index].rstrip() + "…"
-    return text
-
-
-def units(text: str) -> int:
-    """Length of the text in UTF-16 units."""
-    return len(text) + sum(1 for character in text if ord(character) > 0xFFFF)
+    """The text in at most `limit` UTF-16 units; with "…" at the end where some of it is left out."""
+    return text if units(text) <= limit else beginning(text, limit - 1).rstrip() + "…"
 
 
 def understood(text: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from bot.answered import remember_answer
 from bot.chat import ChatError, GoneError, Kind, NoAnswerError, Place, Reply, Sent, TryLaterError
 from bot.telegram.incoming import PLATFORM, Said
-from bot.telegram.text import one_line, units
+from bot.telegram.text import one_line
+from bot.words import units
 
 log = logging.getLogger(__name__)
 

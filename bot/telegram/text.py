@@ -14,6 +14,7 @@ from html import escape
 from urllib.parse import urlsplit
 
 from bot.chat import Button, Kind, Reply
+from bot.words import beginning, units
 
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
@@ -66,11 +67,6 @@ class Rendered:
     keys: tuple[tuple[Key, ...], ...] = field(default=())
 
 
-def units(text: str) -> int:
-    """Length as Telegram counts it: a character outside the Basic Multilingual Plane counts twice."""
-    return len(text) + sum(ord(character) > 0xFFFF for character in text)
-
-
 def render(reply: Reply, *, limit: int = TEXT_LIMIT, whole: bool = False) -> Rendered:
     """The reply in as many pieces as it takes; with `whole`, in one that is cut where it is too long.
 
@@ -91,7 +87,7 @@ def fits(reply: Reply, limit: int) -> bool:
 def one_line(reply: Reply, limit: int = 200) -> str:
     """The reply as the plain text of a pop-up (answerCallbackQuery: 200 characters)."""
     text = _tame(reply.text)
-    return text if units(text) <= limit else _head(text, limit - 1) + "…"
+    return text if units(text) <= limit else beginning(text, limit - 1) + "…"
 
 
 def keys(reply: Reply) -> tuple[tuple[Key, ...], ...]:
@@ -128,7 +124,7 @@ def _inside(label: str) -> str:
 
 def _label(text: str) -> str:
     text = " ".join(_tame(text).split()) or "…"
-    return text if units(text) <= _LABEL_LIMIT else _head(text, _LABEL_LIMIT - 1) + "…"
+    return text if units(text) <= _LABEL_LIMIT else beginning(text, _LABEL_LIMIT - 1) + "…"
 
 
 def _first(rows: Iterable[tuple[Key, ...]], limit: int) -> Iterator[tuple[Key, ...]]:
@@ -201,7 +197,7 @@ def _split(line: list[Span], limit: int) -> Iterator[list[Span]]:
     for span in line:
         rest = span.text
         while units(rest) > room:
-            head = _head(rest, room)
+            head = beginning(rest, room)
             part.append(replace(span, text=head))
             yield [one for one in part if one.text]
             part, room, rest = [], limit, rest[len(head) :]
@@ -215,25 +211,13 @@ def _clip(piece: list[Span], limit: int) -> list[Span]:
     room = limit - 2
     kept: list[Span] = []
     for span in piece:
-        head = _head(span.text, room)
+        head = beginning(span.text, room)
         room -= units(head)
         if head:
             kept.append(replace(span, text=head))
         if len(head) < len(span.text):
             break
     return [*kept, Span("\n…")]
-
-
-def _head(text: str, limit: int) -> str:
-    """The longest beginning of at most `limit` UTF-16 units."""
-    if units(text) <= limit:
-        return text
-    used = 0
-    for position, character in enumerate(text):
-        used += 2 if ord(character) > 0xFFFF else 1
-        if used > limit:
-            return text[:position]
-    return text
 
 
 def _size(line: list[Span]) -> int:

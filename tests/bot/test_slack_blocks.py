@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bot.chat import Button, Kind, Reply
 from bot.slack.blocks import message
-from bot.slack.text import escaped, shortened, tidy_lines, understood, units
+from bot.slack.text import escaped, shortened, tidy_lines, understood
+from bot.words import units
 from tests.fakes.slack_rules import buttons_of, copyable_of, faults_of_post, length, shown_text
 
 NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bot.chat import Button, Kind, Reply
 from bot.telegram.keyboard import keyboard
-from bot.telegram.text import TEXT_LIMIT, Key, keys, one_line, render, units
+from bot.telegram.text import TEXT_LIMIT, Key, keys, one_line, render
+from bot.words import units
 from tests.fakes.telegram_rules import check, parse_html, utf16
 
 PIXEL = "http://localhost:8080/o/AAAAAAAAAAAAAAAAAAAAAA.gif"
