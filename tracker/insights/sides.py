@@ -61,12 +61,11 @@ async def _gather(account_id: int, address: str) -> Signs:
         await Recipient.filter(address=address, message__account_id=account_id)
         .order_by("-id")
         .limit(MAILS)
-        .values("id", "replied_at", "message__mode")
+        .values("id", "message_id", "replied_at", "message__mode")
     )
     ids = [int(one["id"]) for one in copies]
-    mails = [int(str(one)) for one in await Recipient.filter(id__in=ids).values_list("message_id", flat=True)]
     rows = await (
-        Hit.filter(message_id__in=mails, recipient_id__in=ids)
+        Hit.filter(message_id__in=[int(one["message_id"]) for one in copies], recipient_id__in=ids)
         .annotate(count=Count("id"))
         .group_by("recipient_id", "kind", "verdict", "client")
         .values("recipient_id", "kind", "verdict", "client", "count")
