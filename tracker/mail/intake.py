@@ -25,13 +25,13 @@ from tracker.mail.addresses import CaptureBox
 from tracker.mail.capture import take_copy
 from tracker.mail.draft import read_address
 from tracker.mail.parsing import Parsed
+from tracker.pace import Pace
 from tracker.services import Services
 
 MOST_AT_ONCE = 30  # copies a second that are understood before their clients hear of it
 MOST_REMEMBERED = 2_000  # noted copies in memory; more wait on the disk alone
 SWEEP_SECONDS = 30.0  # after this long a noted copy is anybody's
 TRIES, PAUSE = 5, 0.2  # seconds; to write them down
-REST = 9  # while copies come in, understanding them takes a tenth of the time
 
 _NOTE = (
     "INSERT INTO captured (account_id, key, state, from_address, facts, at) VALUES (?, ?, 'noted', ?, ?, ?) "
@@ -61,7 +61,7 @@ class Intake:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._recent: deque[float] = deque(maxlen=MOST_AT_ONCE)  # when the last ones came
+        self._pace = Pace(MOST_AT_ONCE)
         self._batch: list[tuple[Noted, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._noted: deque[Noted] = deque()
@@ -72,8 +72,8 @@ class Intake:
 
     async def take(self, box: CaptureBox, parsed: Parsed, key: str, arrived: dt.datetime) -> None:
         """The copy is on disk when this returns. Raises RefusedMailError, and what the database raises."""
-        busy = self._is_busy()
-        self._recent.append(asyncio.get_running_loop().time())
+        busy = self._pace.is_busy
+        self._pace.note()
         if box.is_public or parsed.doubled or not (busy or self._noted):
             await take_copy(self._services, box, parsed, key, arrived)
             return
@@ -82,11 +82,6 @@ class Intake:
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         await done
-
-    def _is_busy(self) -> bool:
-        """Whether more copies came within the last second than are understood at once."""
-        recent = self._recent
-        return len(recent) == MOST_AT_ONCE and asyncio.get_running_loop().time() - recent[0] < 1
 
     async def _flush(self) -> None:
         """Writes what queued up, all in one commit, until nothing is left."""
@@ -165,8 +160,7 @@ class Intake:
         except Exception as error:  # a fault of ours: the others must not wait for it
             self._broken.add(noted.key)
             log.error("a noted copy was not understood", exc_info=error)
-        if self._is_busy():
-            await asyncio.sleep(min(1.0, REST * (asyncio.get_running_loop().time() - began)))
+        await self._pace.rest(began)
 
 
 def _read(row: Captured) -> Noted | None:
