@@ -12,6 +12,7 @@ from bot.commands.arguments import own_mail
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import one_line, plural, quoted
 from models import Hit, Link, Message, Recipient
+from tracker.insights.lists import FORGOTTEN
 from tracker.mail.draft import read_address
 from tracker.mail.forget import forget_link, forget_message
 from tracker.mail.forget_person import StillSendingError, forget_person
@@ -50,7 +51,8 @@ async def answer_forget(request: Request) -> Reply:
 
 async def _find_link(request: Request, words: list[str]) -> Link | None:
     """The account's link that is meant by its own address, its target, or a button's `link:ID`."""
-    own = Link.filter(message__account_id=request.account.id)
+    # What is kept so that the links of somebody forgotten go on leading is nobody's to name.
+    own = Link.filter(message__account_id=request.account.id).exclude(message__origin=FORGOTTEN)
     by_id = _BY_ID.fullmatch(words[0])
     if by_id:
         found = await own.filter(id=int(by_id[1])).first()

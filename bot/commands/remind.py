@@ -10,7 +10,7 @@ from bot.commands.registry import Command, CommandError, Request
 from bot.commands.reminders import MOST_ACTION, list_reminders
 from bot.words import moment, one_line, quoted, zone_of
 from models import Account, Captured, Mailbox, Message, Recipient, Reminder
-from tracker.insights.lists import find_message
+from tracker.insights.lists import find_message, list_messages
 from tracker.mail.draft import read_address
 from tracker.reminders.ordering import order_reminder
 from tracker.reminders.orders import CONDITIONS, Order, parse_order
@@ -86,7 +86,7 @@ async def _newest_to(request: Request, address: str) -> _Target:
 
 async def _ask_which(request: Request) -> Reply:
     """A time without a mail: nothing is guessed, the newest is offered."""
-    newest = await Message.filter(account_id=request.account.id).order_by("-id").first()
+    newest = next(iter(await list_messages(request.account, limit=1)), None)
     if newest is None:
         raise CommandError("you have no mail yet. To make one, type: track ana@acme.com Q3 proposal")
     action = f"remind {newest.code} {request.arguments}"

@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 
+from bot.chat import Kind
 from models import Account, Card, Message, Recipient, Reminder
 from models import Person as PersonRow
 from tests import builders
@@ -240,3 +241,16 @@ async def test_a_new_time_zone_and_other_working_days_move_what_waits(alice: Per
     assert length.due_at == dt.datetime(2026, 3, 18, 8, 0, tzinfo=dt.UTC)
     account = await Account.get(id=alice.account.id)
     assert account.preferences["workdays"] == [0, 2]
+
+
+async def test_what_keeps_the_links_of_somebody_forgotten_is_no_mail_to_come_back_to(
+    alice: Person, mail: Message, clock: Clock
+):
+    husk = await builders.mail(alice.account, clock(), subject="", to=(), mode="off", armed=False)
+    await Message.filter(id=husk.id).update(origin="forgotten")
+    reply = await alice.types("remind 3d")
+    assert f"({mail.code})" in reply.text
+    assert husk.code not in reply.text
+    assert (await alice.types(f"show {husk.code}")).kind is Kind.ERROR
+    asked = await alice.types("forget https://acme.com/deck")
+    assert "say which" not in asked.text

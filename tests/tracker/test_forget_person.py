@@ -64,3 +64,14 @@ async def test_a_held_copy_to_an_address_with_other_letters_goes(room: Court):
     )  # fmt: skip
     await forget_person(room.services, room.alice, "ana@bücher.example")
     assert not await Captured.all().exists()
+
+
+async def test_two_who_forgot_at_once_keep_nobody_from_being_forgotten_later(room: Court):
+    for code in ("husk1", "husk2"):
+        await Message.create(
+            account=room.alice, code=code, origin="forgotten", mode="off", created_at=room.clock(),
+            arms_at=room.clock(),
+        )  # fmt: skip
+    await room.mail()
+    gone = await forget_person(room.services, room.alice, ANA)
+    assert (gone.mails, gone.links) == (1, 1)

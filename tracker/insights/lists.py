@@ -26,7 +26,7 @@ async def find_message(account: Account, code: str) -> Message | None:
     code = code.strip().lower()
     if not (code.isascii() and code.isalnum() and len(code) <= 12):  # the column refuses longer ones
         return None
-    return await Message.get_or_none(account_id=account.id, code=code)
+    return await Message.filter(account_id=account.id, code=code).exclude(origin=FORGOTTEN).first()
 
 
 async def search_messages(account: Account, words: str, limit: int = 10) -> list[Message]:

@@ -114,10 +114,11 @@ async def _keep_links_leading(
         links = await Link.filter(mine, kind="click")
         if not links:
             return 0
-        husk, _ = await Message.get_or_create(
-            {"code": new_code(), "mode": "off", "created_at": EPOCH, "arms_at": EPOCH},
-            account_id=account.id, origin=HUSK,
-        )  # fmt: skip
+        # Two who forget at once may have made two of them: any will do.
+        husk = await Message.filter(account_id=account.id, origin=HUSK).order_by("id").first()
+        husk = husk or await Message.create(
+            account_id=account.id, origin=HUSK, code=new_code(), mode="off", created_at=EPOCH, arms_at=EPOCH
+        )
         for link in links:
             await Link.filter(id=link.id).update(
                 token=veiled_token(key, link.token), message_id=husk.id, recipient_id=None,
