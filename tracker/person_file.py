@@ -26,7 +26,8 @@ async def person_file(services: Services, account: Account, address: str) -> byt
         .order_by("id")
         .prefetch_related("message")
     )
-    person = await Person.get_or_none(account_id=account.id, address__in=forms)
+    # Written in two spellings she may have two rows: the older one is what her owner knows most of.
+    person = await Person.filter(account_id=account.id, address__in=forms).order_by("id").first()
     came_in = await Captured.filter(account_id=account.id, from_address__in=forms).order_by("id")
     if not (parts or person or came_in):
         return None

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from models import Alert, Captured, Message, Outgoing, Recipient
+from models import Alert, Captured, Message, Outgoing, Person, Recipient
 from tests import builders
 from tests.tracker.judging import Court
 from tests.tracker.posting import Post, post_office, written
 from tracker.mail.forget_person import StillSendingError, forget_person
+from tracker.person_file import person_file
 
 ANA = "ana@acme.com"
 
@@ -75,3 +76,12 @@ async def test_two_who_forgot_at_once_keep_nobody_from_being_forgotten_later(roo
     await room.mail()
     gone = await forget_person(room.services, room.alice, ANA)
     assert (gone.mails, gone.links) == (1, 1)
+
+
+async def test_what_is_known_under_two_spellings_is_handed_over_in_one_file(room: Court):
+    for address in ("ana@bücher.example", "ana@xn--bcher-kva.example"):
+        await room.mail(to=(address,))
+        await Person.create(account=room.alice, address=address, created_at=room.clock())
+    file = await person_file(room.services, room.alice, "ana@bücher.example")
+    assert file is not None
+    assert len(json.loads(file)["mails"]) == 2
