@@ -16,7 +16,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +26,7 @@ from typing import Any
 
 from tests.processes.mailbell import free_port
 from tests.servers.certificates import Certificates, make_certificates
-from tests.servers.programs import need
+from tests.servers.programs import end_process, need
 
 PASSWORD = "apple-pear-plum"
 
@@ -170,17 +169,8 @@ class Dovecot:
     async def stop(self) -> None:
         """Ends it with every connection that it has."""
         process, self.process = self.process, None
-        if process is None:
-            return
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 5)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        if process is not None:
+            await end_process(process)
 
     async def until_said(self, holds: Callable[[str], Any], seconds: float = 20) -> Any:
         """Waits until the log holds something."""

@@ -13,7 +13,6 @@ import os
 import pwd
 import re
 import shutil
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -23,7 +22,7 @@ from typing import Any
 
 from tests.processes.mailbell import free_port
 from tests.servers.certificates import Certificates, make_certificates
-from tests.servers.programs import need
+from tests.servers.programs import end_process, need
 
 USER, PASSWORD = "me@home.example", "pr0vider's own"
 
@@ -195,7 +194,7 @@ async def postfix(capture_domain: str = "bell.example", capture_port: int = 0) -
             yield running
         finally:
             for process in reversed(processes):
-                await _end(process)
+                await end_process(process)
 
 
 @contextmanager
@@ -256,16 +255,3 @@ async def _answers(running: Postfix, processes: list[asyncio.subprocess.Process]
                 return
         await asyncio.sleep(0.02)
     raise AssertionError(f"the provider does not start: {running.said[-3_000:]}")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """The process that was started, and those of its session that outlive it."""
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -5,8 +5,11 @@ Without them a test is skipped; in CI, which installs them (.ci/run), it fails.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import signal
+from contextlib import suppress
 
 import pytest
 
@@ -25,3 +28,16 @@ def need(*names: str, as_root: bool = False) -> list[str]:
             pytest.fail(text, pytrace=False)
         pytest.skip(text)
     return [path for path in paths.values() if path is not None]
+
+
+async def end_process(process: asyncio.subprocess.Process) -> None:
+    """Ends a process that leads a session of its own, and those of its session that outlive it."""
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 5)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
