@@ -35,7 +35,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sides", 300, sides.learn),
     Duty("doctor", 600, daily.look),
     Duty("habits", 900, habits.learn),
-    Duty("sums", 2, rollups.keep),
+    Duty("sums", 2, rollups.Keeper().keep),
     Duty("sums of people", 30, rollups.keep_people),
     Duty("sums that nobody marked", 60, rollups.look_around),
     Duty("reminders", 20, firing.fire_due, firing.seconds_to_next),

@@ -27,10 +27,12 @@ from tracker.insights.reading import SENT, TRACKED
 from tracker.services import Services
 
 HOUR = 3_600_000_000  # microseconds
-MAILS = 200  # of one transaction: hits wait for it
+HITS = 3000  # read in one transaction: other hits wait for it
+MAILS = 200  # of one transaction, where they have few hits
 PEOPLE = 50
 PEOPLE_SECONDS = 2.0  # of one run of the duty, while people are marked faster than they are summed
-MARKS = 10_000  # read at once: many of them name the same people
+MARKS = 10_000  # read at once: many of them name the same people, or the same busy mail
+RESTS = 20  # times as long as it worked the duty rests: a mail's hits are all read again
 TRIES = 5
 NEW = 20_000  # mails marked at once
 SWEPT = 5000  # mails looked at by one run of the duty for what nobody marked
@@ -126,14 +128,33 @@ async def _marks(services: Services, column: str, account_id: int | None, most: 
 
 
 async def _fold_mails(services: Services, account_id: int | None) -> int:
+    marks = await _marks(services, "message_id", account_id, MARKS)
+    for part in await _parts(services, sorted(marks)):
+        await _put_mails(services, part, {number: marks[number] for number in part})
+    return len(marks)
+
+
+async def _parts(services: Services, mails: Sequence[int]) -> list[list[int]]:
+    """The mails in parts of about HITS hits: those of a part are folded in one transaction."""
+    sql = f"SELECT id, total_opens + total_clicks FROM message WHERE {among('id')}"  # noqa: S608
+    sizes = dict(await services.writer.fetch(sql, (listed(mails),)))
+    parts: list[list[int]] = []
+    room = 0
+    for number in mails:
+        hits = sizes.get(number, 0)
+        if not parts or hits > room or len(parts[-1]) == MAILS:
+            parts.append([])
+            room = HITS
+        parts[-1].append(number)
+        room -= hits
+    return parts
+
+
+async def _put_mails(services: Services, mails: Sequence[int], marks: Mapping[int, list[int]]) -> None:
+    ids = (listed(mails),)
     for attempt in range(TRIES):
-        turn = await _turn(services)
-        marks = await _marks(services, "message_id", account_id, MAILS)
-        if not marks:
-            return 0
-        ids = (listed(sorted(marks)),)
         statements = [
-            turn,
+            await _turn(services),
             Statement(_add("-"), [ids]),
             Statement(f"DELETE FROM mail_sum WHERE {among('id')}", [ids]),  # noqa: S608
             Statement(
@@ -143,15 +164,16 @@ async def _fold_mails(services: Services, account_id: int | None) -> int:
             Statement(_add(""), [ids]),
             Statement(
                 "INSERT INTO stale (account_id, person_id) "  # noqa: S608
-                "SELECT m.account_id, r.person_id FROM recipient r JOIN message m ON m.id = r.message_id "
-                f"WHERE {among('r.message_id')} AND r.person_id IS NOT NULL",
+                "SELECT DISTINCT m.account_id, r.person_id FROM recipient r "
+                "JOIN message m ON m.id = r.message_id "
+                f"WHERE {among('r.message_id')} AND r.person_id IS NOT NULL "
+                "AND NOT EXISTS (SELECT 1 FROM stale s WHERE s.person_id = r.person_id)",
                 [ids],
             ),
             _unmark(marks),
         ]
         if await _applied(services, statements, attempt):
-            return len(marks)
-    return 0
+            return
 
 
 def _unmark(marks: Mapping[int, list[int]]) -> Statement:
@@ -269,7 +291,7 @@ async def keep(services: Services) -> int:
     )
     if fresh:
         await _mark(services, [fresh[-1][1], *rest], fresh, ())
-    return await fold_mails(services)
+    return await _fold_mails(services, None)
 
 
 async def keep_people(services: Services) -> int:
@@ -278,6 +300,23 @@ async def keep_people(services: Services) -> int:
     By then many marks name the same people. Whoever is left is left for the next time.
     """
     return await _fold_people(services, None, PEOPLE_SECONDS)
+
+
+class Keeper:
+    """`keep` for a process that takes hits: it rests the longer the more there was to read again."""
+
+    def __init__(self) -> None:
+        self._rest_until = 0.0
+
+    async def keep(self, services: Services) -> int:
+        """As `keep`; 0 while it rests."""
+        began = time.monotonic()
+        if began < self._rest_until:
+            return 0
+        done = await keep(services)
+        now = time.monotonic()
+        self._rest_until = now + RESTS * (now - began)
+        return done
 
 
 async def look_around(services: Services) -> int:
