@@ -8,6 +8,7 @@ no error.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -26,6 +27,8 @@ AGENTS = [
     f"Chrome/{n}.0.0.0 Safari/537.36"
     for n in range(100, 140)
 ] + ["Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"]
+MOST_OPEN = 10_000  # with half of all ports in use the system takes milliseconds to find a free one
+BURST = 100  # connections begun before answers are looked at again
 _ABORT = struct.pack("ii", 1, 0)
 _END = b"\x00;"  # the last bytes of every GIF
 
@@ -58,7 +61,10 @@ class Load:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Not waited for: one that a busy server has no room for takes a second, and all others with it.
         one.setblocking(False)
-        one.connect_ex(("127.0.0.1", self.port))
+        code = one.connect_ex(("127.0.0.1", self.port))
+        if code not in (0, errno.EINPROGRESS):
+            one.close()
+            raise OSError(code, os.strerror(code))
         return one
 
     def send(self, one: socket.socket, due: float) -> bool:
@@ -66,7 +72,7 @@ class Load:
         self.open[one.fileno()] = (one, due)
         try:
             one.send(self.requests[self.sent % len(self.requests)])
-        except (BlockingIOError, BrokenPipeError):
+        except BlockingIOError:
             return False
         self.sent += 1
         return True
@@ -74,11 +80,17 @@ class Load:
     def begin(self, due: float) -> None:
         try:
             one = self.connect()
-            sent = self.send(one, due)
-        except OSError:  # refused, or more open than this process may have: a server that does not keep up
+        except OSError:  # more open than this process may have: a server that does not keep up
             self.failed += 1
             return
-        self.epoll.register(one.fileno(), select.EPOLLIN if sent else select.EPOLLOUT)
+        number = one.fileno()
+        self.epoll.register(number, select.EPOLLIN)
+        try:
+            if not self.send(one, due):
+                self.epoll.modify(number, select.EPOLLOUT)
+        except OSError:
+            self.failed += 1
+            self.end(number, one)
 
     def connected(self, number: int) -> None:
         """A connection that took its time is there, or was refused."""
@@ -144,8 +156,13 @@ class Load:
         due, until = start, start + seconds
         while due < until or (self.open and time.perf_counter() < until + 2):
             now = time.perf_counter()
-            while due < until and due <= now:
-                self.begin(due)
+            for _ in range(BURST):
+                if due >= until or due > now:
+                    break
+                if len(self.open) < MOST_OPEN:
+                    self.begin(due)
+                else:
+                    self.failed += 1
                 due += 1 / rate
             wait = max(0.0, due - time.perf_counter()) if due < until else 0.05
             for number, event in self.epoll.poll(wait):
