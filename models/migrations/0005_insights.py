@@ -112,4 +112,9 @@ class Migration(migrations.Migration):
             options={'table': 'stale', 'app': 'models', 'pk_attr': 'id', 'table_description': 'A mail, or a person, whose sums are older than its rows: written in the transaction of what changed.'},
             bases=['Model'],
         ),
+        # People who are marked already are not marked again.
+        ops.RunSQL(
+            'CREATE INDEX "idx_stale_person" ON "stale" ("person_id") WHERE "person_id" IS NOT NULL',
+            'DROP INDEX "idx_stale_person"',
+        ),
     ]
