@@ -203,7 +203,7 @@ async def destinations(
     found: dict[int, list[tuple[int, str | None]]] = {account: [] for account in wanted}
     if wanted:
         sql = (
-            f"SELECT account_id, id, purpose FROM destination WHERE off_at IS NULL AND {among('account_id')}"  # noqa: S608, E501
+            f"SELECT account_id, id, purpose FROM destination WHERE off_at IS NULL AND {among('account_id')}"  # noqa: S608
         )
         for account, destination, purpose in await services.writer.fetch(sql, (listed(wanted),)):
             found[account].append((destination, purpose))
