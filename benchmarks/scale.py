@@ -13,6 +13,7 @@ import datetime as dt
 import os
 import random
 import sqlite3
+import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -252,18 +253,23 @@ async def ask(bench: Bench, times: int, rate: int) -> list[str]:
         writing = asyncio.create_task(_write_steadily(bench, rate))
         await asyncio.sleep(3)
         print(f"  load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-        print(f"  {'data of':<22}{'p50 ms':>9}{'p95 ms':>9}{'max ms':>9}")
+        print(f"  {'data of':<22}{'p50 ms':>9}{'p95 ms':>9}{'max ms':>9}{'cpu ms':>9}")
         for name, pick in bench.questions().items():
-            spent = []
+            spent, cpu = [], []
             for _ in range(times):
                 question = pick()
-                began = time.perf_counter()
+                began, began_cpu = time.perf_counter(), time.thread_time()
                 await question()
                 spent.append((time.perf_counter() - began) * 1000)
+                cpu.append((time.thread_time() - began_cpu) * 1000)
                 await asyncio.sleep(0.003)
             spent.sort()
+            work = statistics.median(cpu)  # of this thread, with what else it did meanwhile
             p95 = spent[int(len(spent) * 0.95)]
-            print(f"  {name:<22}{spent[len(spent) // 2]:>9.1f}{p95:>9.1f}{spent[-1]:>9.1f}", flush=True)
+            print(
+                f"  {name:<22}{spent[len(spent) // 2]:>9.1f}{p95:>9.1f}{spent[-1]:>9.1f}{work:>9.1f}",
+                flush=True,
+            )
             if p95 >= GOAL_MILLISECONDS:
                 missed.append(f"{name}: {p95:.1f} ms at the 95th percentile, not {GOAL_MILLISECONDS}")
         writing.cancel()
