@@ -75,8 +75,8 @@ def shares(where: str) -> str:
     """
     hits = where.replace("m.id", "h.message_id")
     return (
-        f"SELECT m.id, m.account_id, m.created_at / {HOUR}, m.revision, "  # noqa: S608, names of ours
-        f"{', '.join(_SHARE[name] for name in SUMS)} FROM message m LEFT JOIN "
+        f"SELECT m.id, m.account_id, m.created_at / {HOUR} AS hour, m.revision, "  # noqa: S608, names of ours
+        f"{', '.join(f'{_SHARE[name]} AS {name}' for name in SUMS)} FROM message m LEFT JOIN "
         f"(SELECT h.message_id, {_BY_CLASS} FROM hit h WHERE {hits} GROUP BY h.message_id) c "
         f"ON c.message_id = m.id WHERE {where}"
     )

@@ -2,7 +2,7 @@
 
 An account with few mails in that time is read from its rows, so that everything shows at once; one with many
 from sums by the hour (tracker/insights/rollups.py), which are at most seconds old, and from the rows of the
-hour in which the time begins. Nothing is written here, but what was marked in a small number is summed first.
+hour in which the time begins. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from tortoise.functions import Count, Sum
 
 from models import Account, Hit, Link, Message
 from models.columns import to_micros
-from tracker.insights.rollups import CLASSES, HOUR, SUMS, fold_mails, shares
+from tracker.hits.cases import among, listed
+from tracker.insights.rollups import CLASSES, HOUR, SUMS, shares
 from tracker.services import Services
 
 UNJUDGED = "unjudged"
 SMALL = 200  # mails that are read from the rows
-FOLDED_AT_ONCE = 10  # marks: more come from a stream of hits, which the duty is busy with
+ADDED_AT_ONCE = 20  # marked mails: more come from a stream of hits, which the duty is busy with
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ async def stats(
     """
     if services is None or await is_small(services, account, since):
         return await _from_rows(account, since)
-    await _catch_up(services, account.id)
     return await _from_sums(services, account, since)
 
 
@@ -82,15 +82,6 @@ async def is_small(services: Services, account: Account, since: dt.datetime | No
         (account.id, 0 if since is None else to_micros(since), SMALL),
     )
     return int(rows[0][0]) < SMALL
-
-
-async def _catch_up(services: Services, account_id: int) -> None:
-    rows = await services.writer.fetch(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM stale WHERE account_id = ? LIMIT ?) s",
-        (account_id, FOLDED_AT_ONCE + 1),
-    )
-    if 0 < rows[0][0] <= FOLDED_AT_ONCE:
-        await fold_mails(services, account_id)
 
 
 async def _from_rows(account: Account, since: dt.datetime | None) -> Stats:
@@ -120,13 +111,8 @@ async def _from_rows(account: Account, since: dt.datetime | None) -> Stats:
 async def _from_sums(services: Services, account: Account, since: dt.datetime | None) -> Stats:
     begin = 0 if since is None else to_micros(since)
     whole = -(-begin // HOUR)  # the first hour that lies wholly in the time
-    summed = ", ".join(f"SUM({name})" for name in SUMS)
     total: Counter[str] = Counter()
-    rows = await services.writer.fetch(
-        f"SELECT {summed} FROM hour_sum WHERE account_id = ? AND hour >= ?",  # noqa: S608, names of ours
-        (account.id, whole),
-    )
-    _add(total, rows[0])
+    _add(total, await _sums(services, account.id, whole))
     if begin % HOUR:
         for row in await _part_of_hour(services, account.id, begin, whole * HOUR):
             _add(total, row[4:])
@@ -149,6 +135,27 @@ async def _from_sums(services: Services, account: Account, since: dt.datetime | 
         clicks=total["clicks"],
         classes=classes,
     )
+
+
+async def _sums(services: Services, account_id: int, hour: int) -> tuple[Any, ...]:
+    """The sums of the hours from this one on, with what the few mails add that are marked as changed.
+
+    One statement, so that a mail that is folded in meanwhile counts once.
+    """
+    rows = await services.writer.fetch(
+        "SELECT DISTINCT message_id FROM stale WHERE account_id = ? AND message_id IS NOT NULL LIMIT ?",
+        (account_id, ADDED_AT_ONCE + 1),
+    )
+    marked = [row[0] for row in rows] if len(rows) <= ADDED_AT_ONCE else []
+    names, mine, ids = ", ".join(SUMS), "account_id = ? AND hour >= ?", listed(marked)
+    less, summed = ", ".join(f"-{name}" for name in SUMS), ", ".join(f"SUM({name})" for name in SUMS)
+    found = await services.writer.fetch(
+        f"SELECT {summed} FROM (SELECT {names} FROM hour_sum WHERE {mine} "  # noqa: S608, names of ours
+        f"UNION ALL SELECT {less} FROM mail_sum WHERE {among('id')} AND {mine} "
+        f"UNION ALL SELECT {names} FROM ({shares(among('m.id'))}) n WHERE {mine}) every_one",
+        (account_id, hour, ids, account_id, hour, ids, ids, account_id, hour),
+    )
+    return found[0]
 
 
 def _add(total: Counter[str], row: Sequence[Any]) -> None:
