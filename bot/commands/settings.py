@@ -12,6 +12,8 @@ import zoneinfo
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from tortoise.expressions import F
+
 from bot.chat import Button, Reply
 from bot.commands import settings_peace as peace
 from bot.commands.arguments import MODES, POLICIES, own_mail, read_choice
@@ -21,6 +23,7 @@ from bot.commands.settings_here import change_here, tell_purpose
 from bot.commands.taught import answer_taught
 from bot.words import moment, one_line, plural, quoted, zone_of
 from models import Account, Card, Destination, Link, Message, Person
+from models.columns import to_micros
 from models.database import atomically
 from models.wake import OUTBOX
 from tracker.mail.draft import read_address
@@ -211,14 +214,21 @@ async def _change_mail_mode(request: Request, message: Message, value: str) -> R
             "for more, make a new one with track"
         )
 
+    now = request.services.now()
+
     async def work() -> None:
-        await Message.filter(id=message.id).update(mode=mode)
+        # What came before stays counted, however often it is judged anew (tracker/hits/rules.py).
+        locked = await Message.filter(id=message.id).select_for_update().get()
+        kept = locked.details if isinstance(locked.details, dict) else {}
+        await Message.filter(id=message.id).update(
+            mode=mode, details={**kept, "mode_since": to_micros(now)}, revision=F("revision") + 1
+        )
         links = Link.filter(message_id=message.id)
         if mode == "clicks":
             links = links.filter(kind="open")
         if mode != "full":
             await links.update(recording=False)
-        await Card.filter(message_id=message.id).update(dirty_at=request.services.now())
+        await Card.filter(message_id=message.id).update(dirty_at=now)
 
     await atomically(work)
     request.services.wake.ring(OUTBOX)

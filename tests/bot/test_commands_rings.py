@@ -8,11 +8,16 @@ import pytest
 from bot.chat import Kind
 from bot.commands.arguments import next_morning, read_length
 from bot.conversation import Conversation
-from models import Account, Card, Destination, Link, Message, Person
+from models import Account, Alert, Card, Destination, Link, Message, Person
+from models.columns import to_micros
+from models.writer import RawHit
 from tests import builders
 from tests.bot import talk
 from tests.bot.talk import actions
 from tests.conftest import Clock
+from tracker.hits.judge import Judge
+from tracker.hits.rescore import rescore
+from tracker.services import Services
 
 UTC = dt.UTC
 
@@ -282,3 +287,25 @@ async def test_a_mail_that_is_watched_only_can_be_switched_off_and_nothing_else(
     reply = await alice.types(f"settings {mail.code} mode off")
     assert reply.kind is Kind.REPLY
     assert (await Message.get()).mode == "off"
+
+
+async def test_what_a_mail_counted_before_it_was_switched_off_stays_counted(
+    alice: talk.Person, bot_services: Services, clock: Clock
+):
+    await alice.types("ana@acme.com Q3 proposal")
+    message = await Message.get()
+    await alice.types(f"sent {message.code}")
+    pixel = await Link.get(kind="open")
+    clock.advance(hours=1)
+    browser = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    at = to_micros(clock())
+    hit = RawHit("a" * 32, at, pixel.token, "GET", None, browser, "203.0.113.0/24", None, None, None)
+    await bot_services.writer.record_many([hit])
+    await Judge(bot_services).judge_once()
+    assert (await Message.get()).opens == 1
+    await Alert.all().update(state="sent", remote_id="1")
+    clock.advance(minutes=1)
+    await alice.types(f"settings {message.code} mode off")
+    await rescore(bot_services, message.id)
+    assert (await Message.get()).opens == 1
+    assert not await Alert.filter(fix_text__isnull=False).exists()

@@ -203,3 +203,19 @@ async def test_the_card_follows(room: Court):
     await card.refresh_from_db()
     assert to_micros(card.dirty_at) == to_micros(room.clock())
     assert (await Message.get(id=mail.id)).last_event_at is None
+
+
+async def test_what_came_before_the_mail_recorded_less_stays_counted(room: Court):
+    mail = await room.mail()
+    pixel = await room.pixel(mail)
+    room.clock.advance(hours=1)
+    await room.request(pixel, SAFARI)
+    await room.judge_all()
+    room.clock.advance(minutes=5)
+    await Message.all().update(mode="off", details={"mode_since": to_micros(room.clock())})
+    assert await rescore(room.services, mail.id) == []
+    room.clock.advance(minutes=5)
+    await room.request(pixel, SAFARI)  # as if it had been on its way
+    await room.judge_all()
+    assert await room.verdicts(mail) == ["human", "unknown"]
+    assert (await Message.get()).opens == 1

@@ -130,7 +130,7 @@ _TOKEN = ("l.label", "l.hits", "l.counted")
 _MAIL = (
     "m.revision", "m.account_id", "m.origin", "m.subject", "m.mode", "m.created_at", "m.arms_at",
     "m.armed_at", "m.handed_over_at", "m.ring_opens", "m.ring_clicks", "a.ring_opens", "a.ring_clicks",
-    "m.replied_at", "m.from_address",
+    "m.replied_at", "m.from_address", "m.details",
     *(f"m.{name}" for name in COLUMNS),
 )  # fmt: skip
 # A person is found by address: rows made before the person was known have no person_id.
@@ -330,7 +330,7 @@ class Reader:
 
 def _mail(number: int, row: Row, proxies: Mapping[int, OwnProxies]) -> Mail:
     revision, account_id, origin, subject, mode, created_at, arms_at, armed_at, handed_over_at = row[:9]
-    replied_at, sender = row[13:15]
+    replied_at, sender, details = row[13:16]
     own_proxy = None
     if replied_at is not None:
         own_proxy = proxies.get(account_id, NO_OWN).of(sender)
@@ -340,12 +340,29 @@ def _mail(number: int, row: Row, proxies: Mapping[int, OwnProxies]) -> Mail:
         account_id=account_id,
         origin=origin,
         subject=subject,
-        facts=MailFacts(origin, mode, created_at, arms_at, armed_at, handed_over_at, replied_at, own_proxy),
-        tally=Tally.of_row(row[15:]),
+        facts=MailFacts(
+            origin,
+            mode,
+            created_at,
+            arms_at,
+            armed_at,
+            handed_over_at,
+            replied_at,
+            own_proxy,
+            mode_since=None if mode == "full" else _mode_since(details),
+        ),
+        tally=Tally.of_row(row[16:]),
         rings=row[9:11],
         account_rings=row[11:13],
         sent=armed_at or handed_over_at or arms_at,
     )
+
+
+def _mode_since(details: Any) -> int | None:
+    """JSON columns come as text from SQLite, as text or decoded from PostgreSQL."""
+    known = json.loads(details) if isinstance(details, str) else details
+    since = known.get("mode_since") if isinstance(known, dict) else None
+    return since if isinstance(since, int) else None
 
 
 def _person(number: int, mail: Mail, row: Row) -> Person:

@@ -47,6 +47,7 @@ class MailFacts:
     handed_over_at: int | None = None  # the provider's 250 for this recipient's copy
     replied_at: int | None = None  # of the recipient, or of the mail where the token is shared
     own_proxy: str | None = None  # the image proxy of the sender's own provider; of answered mail only
+    mode_since: int | None = None  # from then on it has its mode, as its owner said; None: always
 
 
 # Device hash → when it was last known to be the sender's. Empty in a trial: there the rule is off.

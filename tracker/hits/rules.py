@@ -42,7 +42,12 @@ def told(hit: HitFacts, _mail: MailFacts, _own: OwnDevices) -> Judgement | None:
 
 
 def mode_leaves_out(hit: HitFacts, mail: MailFacts, _own: OwnDevices) -> Judgement | None:
-    """A mail with clicks only, or without tracking, counts nothing else (PRODUCT: modes of a mail)."""
+    """A mail with clicks only, or without tracking, counts nothing else (PRODUCT: modes of a mail).
+
+    What came before its owner made the mode stricter stays counted: it rang, and rightly so.
+    """
+    if mail.mode_since is not None and hit.at < mail.mode_since:
+        return None
     if mail.mode == "off" or (mail.mode == "clicks" and hit.kind == "open"):
         return Judgement(Verdict.UNKNOWN, "not-tracked", hit.agent.name)
     return None

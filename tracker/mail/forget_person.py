@@ -144,7 +144,7 @@ async def _erase_part(services: Services, part: Recipient, forms: Sequence[str])
         await Link.filter(recipient_id=part.id).delete()  # her pixel
         await Recipient.filter(id=part.id).delete()
         await Message.filter(id=message_id).update(
-            revision=F("revision") + 1, subject=_without(message.subject, forms), details=None,
+            revision=F("revision") + 1, subject=_without(message.subject, forms), details=_kept(message),
             last_event_at=None, **NOTHING_COUNTED,
         )  # fmt: skip
         await Recipient.filter(message_id=message_id).update(loaded_at=None, **NOTHING_COUNTED)
@@ -154,6 +154,12 @@ async def _erase_part(services: Services, part: Recipient, forms: Sequence[str])
     await atomically(work)
     await rescore(services, message_id)
     return hits
+
+
+def _kept(message: Message) -> dict[str, object] | None:
+    """Of a mail's details: since when its owner has it record less."""
+    details = message.details if isinstance(message.details, dict) else {}
+    return {name: details[name] for name in ("mode_since",) if name in details} or None
 
 
 def _without(subject: str, forms: Sequence[str]) -> str:
