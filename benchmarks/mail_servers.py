@@ -1,6 +1,7 @@
 """The servers that take mail in the benchmark: mailbell itself, and aiosmtpd as its documentation has it.
 
-`python -m benchmarks.mail_servers PORT` is plain aiosmtpd that discards, and counts.
+`python -m benchmarks.mail_servers PORT [CERTIFICATE KEY]` is plain aiosmtpd that discards, and counts; with a
+certificate it takes mail over STARTTLS, from who has logged in, and from nobody else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -46,13 +48,27 @@ def _everybody(*_: Any) -> Any:
     return AuthResult(success=True)
 
 
-async def _serve(port: int) -> None:
+def _encryption(certificate: str, key: str) -> dict[str, Any]:
+    """The options that make a server insist on STARTTLS and on a login."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return {
+        "tls_context": context,
+        "require_starttls": True,
+        "auth_require_tls": True,
+        "auth_required": True,
+    }
+
+
+async def _serve(port: int, *certificate: str) -> None:
     from aiosmtpd.smtp import SMTP
 
     handler = _Discard()
     loop = asyncio.get_running_loop()
-    options = {"loop": loop, "data_size_limit": 60_000_000, "command_call_limit": 1_000_000}
+    options: dict[str, Any] = {"loop": loop, "data_size_limit": 60_000_000, "command_call_limit": 1_000_000}
     options |= {"authenticator": _everybody, "auth_require_tls": False}
+    if certificate:
+        options |= _encryption(*certificate)
     warnings.simplefilter("ignore")  # passwords without encryption
     await loop.create_server(lambda: SMTP(handler, **options), "127.0.0.1", port)
     print("ready", flush=True)
@@ -67,6 +83,7 @@ class Plain:
 
     def __init__(self, port: int, process: subprocess.Popen[str]) -> None:
         self.port = port
+        self.pid = process.pid
         self._process = process
 
     @property
@@ -79,9 +96,11 @@ class Plain:
 
 
 @contextmanager
-def plain() -> Iterator[Plain]:
+def plain(*certificate: str) -> Iterator[Plain]:
+    """With a certificate and its key: encrypted, and with a login."""
     port = free_port()
-    with _process([sys.executable, "-m", "benchmarks.mail_servers", str(port)], ROOT, None) as process:
+    command = [sys.executable, "-m", "benchmarks.mail_servers", str(port), *certificate]
+    with _process(command, ROOT, None) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield Plain(port, process)
@@ -92,6 +111,8 @@ class Ours:
 
     def __init__(self, process: subprocess.Popen[str], folder: Path, environment: dict[str, str]) -> None:
         self._process, self._folder, self._environment = process, folder, environment
+        self.pid = process.pid
+        self.certificate = str(folder / "data" / "tls_cert.pem"), str(folder / "data" / "tls_key.pem")
         self.capture_port = int(environment["CAPTURE_PORT"])
         self.submission_port = int(environment["SUBMISSION_PORT"])
         self.capture_address = self._ask_for_address()
@@ -166,6 +187,12 @@ def _process(
             process.wait()
 
 
+def seconds_of(pid: int) -> float:
+    """The processor time that a process has taken so far, without that of its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def wait_until(holds: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not holds():
@@ -175,4 +202,4 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(int(sys.argv[1]), *sys.argv[2:]))
