@@ -231,16 +231,21 @@ def tokens_in(texts: Sequence[bytes] | Iterator[bytes], public_url: str) -> tupl
     return tuple(found)
 
 
+COUNT = struct.Struct(">I")  # of mails that come together
 SIZE = struct.Struct(">II")  # of the public URL, of the mail
-ANSWER = struct.Struct(">I")
+ANSWER = struct.Struct(">I")  # its length: what each mail says, in one list
 
 
 def _serve(given: BinaryIO, answers: BinaryIO) -> None:
-    """Mails on stdin, each with its lengths before it; for each the answer on stdout. Until stdin ends."""
-    while len(head := given.read(SIZE.size)) == SIZE.size:
-        for_url, for_mail = SIZE.unpack(head)
-        url, raw = given.read(for_url).decode(), given.read(for_mail)
-        answer = parse_mail(raw, url).to_json().encode()
+    """Mails on stdin, some together and each with its lengths before it; for them the answer on stdout."""
+    while len(head := given.read(COUNT.size)) == COUNT.size:
+        (count,) = COUNT.unpack(head)
+        told = []
+        for _ in range(count):
+            for_url, for_mail = SIZE.unpack(given.read(SIZE.size))
+            url, raw = given.read(for_url).decode(), given.read(for_mail)
+            told.append(parse_mail(raw, url).to_json())
+        answer = json.dumps(told).encode()
         answers.write(ANSWER.pack(len(answer)) + answer)
         answers.flush()
 
