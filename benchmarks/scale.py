@@ -36,7 +36,7 @@ from models.sqlite_writer import SqliteWriter
 from models.wake import Wake
 from models.writer import RawHit, Writer
 from tracker.hits.judge import Judge
-from tracker.insights import habits, rollups
+from tracker.insights import habits, person_sums, rollups
 from tracker.insights.habits import habits_of, habits_of_all
 from tracker.insights.people import lists, person
 from tracker.insights.snapshot import snapshot
@@ -201,7 +201,7 @@ async def _sum_up(services: Services, size: Size) -> None:
         progress.show(done)
         if done == before:
             break
-    while await rollups.keep_people(services):
+    while await person_sums.keep_people(services):
         pass
     print(f"  sums of {size.mails:,} mails made in {time.monotonic() - began:.0f} s", flush=True)
     began = time.monotonic()
@@ -223,7 +223,7 @@ async def _working(services: Services) -> AsyncIterator[None]:
 
     async def keep_people() -> None:
         while True:
-            await rollups.keep_people(services)
+            await person_sums.keep_people(services)
             await asyncio.sleep(30)
 
     work = (Judge(services).run(), keep(), keep_people())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tracker import retention, summaries
 from tracker.doctor import daily
 from tracker.hits import teaching
-from tracker.insights import habits, rollups, sides
+from tracker.insights import habits, person_sums, rollups, sides
 from tracker.reminders import defaults, firing
 from tracker.services import Services
 
@@ -36,7 +36,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("doctor", 600, daily.look),
     Duty("habits", 900, habits.learn),
     Duty("sums", 2, rollups.Keeper().keep),
-    Duty("sums of people", 30, rollups.keep_people),
+    Duty("sums of people", 30, person_sums.keep_people),
     Duty("sums that nobody marked", 60, rollups.look_around),
     Duty("reminders", 20, firing.fire_due, firing.seconds_to_next),
     Duty("summaries", 30, summaries.tell_due),

@@ -19,7 +19,8 @@ from tests.tracker.judging import APPLE, CHROME, GMAIL, Court, court
 from tracker.insights.best import LEAST_OPENS, Best, NotEnough
 from tracker.insights.habits import habits_of, habits_of_all
 from tracker.insights.people import lists
-from tracker.insights.rollups import keep, keep_people
+from tracker.insights.person_sums import keep_people
+from tracker.insights.rollups import keep
 from tracker.keys import new_token
 
 _uids = (f"s{number:031x}" for number in itertools.count(1))

@@ -19,10 +19,11 @@ from tests.tracker.judging import APPLE, CHROME, GMAIL, Court, court
 from tracker import retention
 from tracker.hits.reclassify import reclassify
 from tracker.hits.rescore import rescore
-from tracker.insights import people, rollups
+from tracker.insights import folding, people
 from tracker.insights import stats as figures
 from tracker.insights.people import Reading, lists, person
-from tracker.insights.rollups import SUMS, fold, keep, keep_people, look_around, shares
+from tracker.insights.person_sums import keep_people
+from tracker.insights.rollups import SUMS, fold, keep, look_around, shares
 from tracker.insights.stale import mark_stale
 from tracker.insights.stats import stats
 from tracker.mail.forget import forget_message
@@ -190,11 +191,11 @@ async def test_what_changes_while_it_is_folded_is_folded_again(database: Databas
     async with court(database, clock) as room:
         mail = await room.mail()
         await mark_stale(room.alice.id, [mail.id])
-        turn = await rollups._turn(room.services)
-        marks = await rollups._marks(room.services, "message_id", None, 10)
+        turn = await folding.take_turn(room.services)
+        marks = await folding.read_marks(room.services, "message_id", None, 10)
         await room.request(await room.pixel(mail))
         await room.judge_all()  # marks it again
-        assert await rollups._applied(room.services, [turn, rollups._unmark(marks)], 0)
+        assert await folding.is_applied(room.services, [turn, folding.unmark(marks)], 0)
         assert await Stale.filter(message_id=mail.id).count() == 1
         await fold(room.services)
         assert await kept() == await recount(room.services)

@@ -1,54 +1,49 @@
-"""Sums that answer for many mails: of the mails made in each hour, and of each person's reading.
+"""Sums that answer for many mails: what became of those made in each hour.
 
 A mail's share of its hour is kept beside the sum (mail_sum): when the mail changed, what it added before is
 taken out, its rows are read again, and what it adds now is put in. So a sum is always what a recount gives,
-whatever happened to the mail: judged, judged anew, swept by retention, forgotten. People are worked out anew
-from their mails.
+whatever happened to the mail: judged, judged anew, swept by retention, forgotten. Sums of people are in
+person_sums.py, the turn that keeps two processes apart in folding.py.
 
-`keep` and `keep_people` are duties that fold in what was marked stale, `look_around` one that finds what
-nobody marked. One process folds at a time: the transaction of whoever came second is undone by the turn (a
-row of instance_state). Nothing here is on the way of a hit.
+`keep` is a duty that folds in the mails that were marked stale, `look_around` one that finds what nobody
+marked. Nothing here is on the way of a hit.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.columns import to_micros
-from models.writer import Statement, WriterDownError
+from models.writer import Statement
 from tracker.hits.cases import among, listed
-from tracker.insights.people import HOT, HOT_OPENS
-from tracker.insights.reading import SENT, TRACKED
+from tracker.insights.folding import (
+    MARKS,
+    NEW_STATE,
+    TRIES,
+    is_applied,
+    read_marks,
+    take_turn,
+    unmark,
+)
+from tracker.insights.person_sums import find_differing_people, fold_people
 from tracker.services import Services
 
 HOUR = 3_600_000_000  # microseconds
 HITS = 3000  # read in one transaction: other hits wait for it
 MAILS = 200  # of one transaction, where they have few hits
-PEOPLE = 50
-PEOPLE_SECONDS = 2.0  # of one run of the duty, while people are marked faster than they are summed
-MARKS = 10_000  # read at once: many of them name the same people, or the same busy mail
 RESTS = 20  # times as long as it worked the duty rests: a mail's hits are all read again
-TRIES = 5
 NEW = 20_000  # mails marked at once
 SWEPT = 5000  # mails looked at by one run of the duty for what nobody marked
-SWEPT_PEOPLE = 200
 
 CLASSES = (
     "human", "proxied", "privacy", "prefetch", "scanner", "unfurler", "bot", "sender", "duplicate", "unknown",
 )  # fmt: skip
 SUMS = ("mails", "opened", "clicked", "linked", "replied", "opens", "clicks", *CLASSES)
 
-_TURN = "sums.turn"
 _SEEN = "sums.seen"  # up to which mail and person this looked
-_NEW_STATE = "INSERT INTO instance_state (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING"
 _STORE = "UPDATE instance_state SET value = ? WHERE key = ?"
-# A NOT NULL column is set to null where somebody else had the turn meanwhile: that undoes the transaction.
-_TAKE = "UPDATE instance_state SET value = CASE WHEN value = ? THEN ? END WHERE key = ?"
 
 _tracked = "CASE WHEN m.mode = 'off' THEN 0 ELSE {} END"
 _SHARE = {
@@ -99,7 +94,7 @@ def _add(sign: str) -> str:
 async def fold(services: Services, account_id: int | None = None) -> int:
     """Works everything that is marked into the sums, of one account or of all; how many mails and people."""
     done = await fold_mails(services, account_id)
-    while count := await _fold_people(services, account_id, 60):
+    while count := await fold_people(services, account_id, 60):
         done += count
     return done
 
@@ -112,23 +107,8 @@ async def fold_mails(services: Services, account_id: int | None = None) -> int:
     return done
 
 
-async def _marks(services: Services, column: str, account_id: int | None, most: int) -> dict[int, list[int]]:
-    """Up to `most` of what is marked, with the ids of its marks: as many as stand in the oldest rows."""
-    mine, arguments = ("", ()) if account_id is None else (" AND account_id = ?", (account_id,))
-    rows = await services.writer.fetch(
-        f"SELECT id, {column} FROM stale WHERE {column} IS NOT NULL{mine} "  # noqa: S608, names of ours
-        "ORDER BY id LIMIT ?",
-        (*arguments, 4 * most),
-    )
-    found: dict[int, list[int]] = {}
-    for number, marked in rows:
-        if marked in found or len(found) < most:
-            found.setdefault(marked, []).append(number)
-    return found
-
-
 async def _fold_mails(services: Services, account_id: int | None) -> int:
-    marks = await _marks(services, "message_id", account_id, MARKS)
+    marks = await read_marks(services, "message_id", account_id, MARKS)
     for part in await _parts(services, sorted(marks)):
         await _put_mails(services, part, {number: marks[number] for number in part})
     return len(marks)
@@ -154,7 +134,7 @@ async def _put_mails(services: Services, mails: Sequence[int], marks: Mapping[in
     ids = (listed(mails),)
     for attempt in range(TRIES):
         statements = [
-            await _turn(services),
+            await take_turn(services),
             Statement(_add("-"), [ids]),
             Statement(f"DELETE FROM mail_sum WHERE {among('id')}", [ids]),  # noqa: S608
             Statement(
@@ -170,113 +150,9 @@ async def _put_mails(services: Services, mails: Sequence[int], marks: Mapping[in
                 "AND NOT EXISTS (SELECT 1 FROM stale s WHERE s.person_id = r.person_id)",
                 [ids],
             ),
-            _unmark(marks),
+            unmark(marks),
         ]
-        if await _applied(services, statements, attempt):
-            return
-
-
-def _unmark(marks: Mapping[int, list[int]]) -> Statement:
-    """Only the marks that were read: a mail that changes meanwhile is marked again."""
-    numbers = [number for ones in marks.values() for number in ones]
-    return Statement(f"DELETE FROM stale WHERE {among('id')}", [(listed(numbers),)])  # noqa: S608
-
-
-async def _turn(services: Services) -> Statement:
-    """What has to stand first in a transaction, so that only one of those who read now gets through."""
-    rows = await services.writer.fetch("SELECT value FROM instance_state WHERE key = ?", (_TURN,))
-    if not rows:
-        await services.writer.apply([Statement(_NEW_STATE, [(_TURN, "0")])])
-        return await _turn(services)
-    return Statement(_TAKE, [(rows[0][0], str(int(rows[0][0]) + 1), _TURN)])
-
-
-async def _applied(services: Services, statements: Sequence[Statement], attempt: int) -> bool:
-    """False where somebody else had the turn: it has to be read afresh."""
-    try:
-        await services.writer.apply(statements)
-    except WriterDownError:
-        raise
-    except Exception:
-        if attempt == TRIES - 1:
-            raise
-        await asyncio.sleep(random.uniform(0, 0.05) * (attempt + 1))  # noqa: S311, spreads retries
-        return False
-    return True
-
-
-# People -------------------------------------------------------------------------------------------
-
-_OF_PERSON = (
-    "mails", "tracked", "opened", "answered", "opens", "clicks", "unseen", "sent_at", "first_at", "seen_at",
-    "third_at",
-)  # fmt: skip
-_NEVER = 2**62
-
-
-def readings() -> str:
-    """A SELECT of people with account and the columns of _OF_PERSON, as people.summarise gives them.
-
-    Its arguments are what `_asked` gives. Which of three moments is the newest is worked out by hand:
-    the engines have no function for it in common.
-    """
-    third = (
-        f"CASE WHEN r.opens >= {HOT_OPENS} AND r.last_open_at > CAST(? AS BIGINT) THEN "  # noqa: S608
-        "(SELECT h.at FROM hit h WHERE h.message_id = r.message_id AND h.recipient_id = r.id "
-        f"AND h.kind = 'open' AND h.ordinal = r.opens - {HOT_OPENS - 1}) END"
-    )
-    newest = ", ".join(
-        f"MAX(COALESCE({column}, 0)) OVER (PARTITION BY r.person_id) AS {name}"
-        for name, column in (("o", "r.last_open_at"), ("c", "r.last_click_at"), ("a", "r.replied_at"))
-    )
-    copies = (
-        f"SELECT r.person_id, {SENT} AS sent, {TRACKED} AS tracked, r.opens, r.clicks, r.replied_at, "  # noqa: S608
-        f"COALESCE(r.first_open_at, {_NEVER}) AS fo, COALESCE(r.first_click_at, {_NEVER}) AS fc, "
-        f"COALESCE(r.replied_at, {_NEVER}) AS fa, {newest}, {third} AS third "
-        f"FROM recipient r JOIN message m ON m.id = r.message_id WHERE {among('r.person_id')} "
-        f"AND {SENT} <= CAST(? AS BIGINT)"
-    )
-    seen = "CASE WHEN o >= c AND o >= a THEN o WHEN c >= a THEN c ELSE a END"
-    first = "CASE WHEN fo <= fc AND fo <= fa THEN fo WHEN fc <= fa THEN fc ELSE fa END"
-    opened = "CASE WHEN opens > 0 OR clicks > 0 THEN 1 ELSE 0 END"
-    return (
-        f"SELECT p.id, p.account_id, COUNT(s.sent), COALESCE(SUM(tracked), 0), "  # noqa: S608
-        f"COALESCE(SUM(tracked * {opened}), 0), COUNT(replied_at), COALESCE(SUM(opens), 0), "
-        f"COALESCE(SUM(clicks), 0), COALESCE(SUM(CASE WHEN sent > {seen} THEN tracked ELSE 0 END), 0), "
-        f"MAX(sent), NULLIF(MIN({first}), {_NEVER}), NULLIF(MAX({seen}), 0), MAX(third) "
-        f"FROM person p LEFT JOIN ({copies}) s ON s.person_id = p.id WHERE {among('p.id')} "
-        "GROUP BY p.id, p.account_id"
-    )
-
-
-def _asked(people: Sequence[int], now: int) -> tuple[Any, ...]:
-    """The arguments of `readings`."""
-    ids = listed(people)
-    return (now - HOT, ids, now, ids)
-
-
-async def _fold_people(services: Services, account_id: int | None, seconds: float) -> int:
-    """For that long at most: who is left is left for the next time."""
-    until = time.monotonic() + seconds
-    marks = await _marks(services, "person_id", account_id, MARKS)
-    people, done = sorted(marks), 0
-    while done < len(people) and (done == 0 or time.monotonic() < until):
-        part = people[done : done + PEOPLE]
-        await _put_people(services, part, {number: marks[number] for number in part})
-        done += len(part)
-    return done
-
-
-async def _put_people(services: Services, people: Sequence[int], marks: Mapping[int, list[int]]) -> None:
-    values = ", ".join(f"{name} = excluded.{name}" for name in _OF_PERSON)
-    put = (
-        f"INSERT INTO person_sum (person_id, account_id, {', '.join(_OF_PERSON)}) "
-        f"{readings()} ON CONFLICT (person_id) DO UPDATE SET {values}"
-    )
-    now = to_micros(services.now())
-    for attempt in range(TRIES):
-        turn = await _turn(services)
-        if await _applied(services, [turn, Statement(put, [_asked(people, now)]), _unmark(marks)], attempt):
+        if await is_applied(services, statements, attempt):
             return
 
 
@@ -292,14 +168,6 @@ async def keep(services: Services) -> int:
     if fresh:
         await _mark(services, [fresh[-1][1], *rest], fresh, ())
     return await _fold_mails(services, None)
-
-
-async def keep_people(services: Services) -> int:
-    """The duty of every half minute: folds in the people that are marked, who cost more than mails do.
-
-    By then many marks name the same people. Whoever is left is left for the next time.
-    """
-    return await _fold_people(services, None, PEOPLE_SECONDS)
 
 
 class Keeper:
@@ -326,7 +194,7 @@ async def look_around(services: Services) -> int:
     """
     newest, mail, person = await _seen(services)
     mails, mail = await _differing(services, mail)
-    people, person = await _differing_people(services, person)
+    people, person = await find_differing_people(services, person)
     await _mark(services, [newest, mail, person], mails, people)
     return len(mails) + len(people)
 
@@ -341,7 +209,7 @@ async def _mark(
 ) -> None:
     """`mails` and `people` are (account, id)."""
     statements = [
-        Statement(_NEW_STATE, [(_SEEN, "[0, 0, 0]")]),
+        Statement(NEW_STATE, [(_SEEN, "[0, 0, 0]")]),
         Statement(_STORE, [(json.dumps(seen), _SEEN)]),
     ]
     for column, rows in (("message_id", mails), ("person_id", people)):
@@ -372,19 +240,3 @@ async def _differing(services: Services, after: int) -> tuple[list[tuple[Any, ..
         span,
     )
     return [*changed, *gone], 0 if until == 2**62 else until
-
-
-async def _differing_people(services: Services, after: int) -> tuple[list[tuple[int, int]], int]:
-    """(account, person) of those whose sums are not what their mails say; and how far this looked."""
-    found = await services.writer.fetch(
-        "SELECT id FROM person WHERE id > ? ORDER BY id LIMIT ?", (after, SWEPT_PEOPLE)
-    )
-    people = [row[0] for row in found]
-    now = await services.writer.fetch(readings(), _asked(people, to_micros(services.now())))
-    stored = await services.writer.fetch(
-        f"SELECT person_id, account_id, {', '.join(_OF_PERSON)} FROM person_sum "  # noqa: S608
-        f"WHERE {among('person_id')}",
-        (listed(people),),
-    )
-    differing = set(map(tuple, now)) - set(map(tuple, stored))
-    return [(row[1], row[0]) for row in differing], found[-1][0] if len(found) == SWEPT_PEOPLE else 0
