@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 
 MOST_A_SECOND = 30  # that come in while what can wait goes on as if nothing were
-REST = 9  # otherwise that takes a tenth of the time
+REST = 19  # otherwise that takes a twentieth of the time
 LONGEST_REST = 1.0  # seconds: under any load something goes on
 
 

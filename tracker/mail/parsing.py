@@ -16,7 +16,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 from tracker.replies.bounces import Returned, read_returned
@@ -57,7 +57,7 @@ class Parsed:
     fault: str = ""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(vars(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Parsed:
