@@ -9,15 +9,16 @@ from __future__ import annotations
 from bot.chat import Button, Reply
 from bot.commands.registry import Command, CommandError, Request
 from bot.words import ago, one_line, plural
-from models import Mailbox, Outgoing
+from models import Mailbox
 from tracker.replies.watched import set_watching
 from tracker.sending.credentials import imap_server
-from tracker.sending.mailboxes import find_own, remove_mailbox
+from tracker.sending.mailboxes import Stopped, find_own, remove_mailbox, what_waits
 from tracker.sending.providers import find_provider
 from tracker.sending.tickets import make_ticket
 
 _WHAT_TO_TYPE = "type connect, connect new, or connect remove ana@acme.com"
 _MOST = 20
+_MOST_CODES = 5
 _LONGEST_ACTION = 64  # bytes, of a button
 
 
@@ -152,14 +153,16 @@ async def _remove(request: Request, text: str) -> Reply:
     mailbox = await _mailbox(request, text[: -len(" yes")].strip() if sure else text)
     shown = one_line(mailbox.address, 64)
     if not sure:
-        waiting = await Outgoing.filter(mailbox_id=mailbox.id, state="waiting").count()
+        waiting = await what_waits(mailbox)
         action = f"connect remove {mailbox.address} yes"
         fits = len(action.encode()) <= _LONGEST_ACTION
         lines = [
             "Mail programs that send through me for it get an error from then on, and I forget its login."
         ]
-        if waiting:
-            lines.append(f"{plural(waiting, 'mail')} still waiting to be sent will not be sent.")
+        if waiting.mails:
+            lines.append(
+                f"{plural(waiting.mails, 'mail')} still waiting to be sent will not be sent{_named(waiting)}."
+            )
         if not fits:
             lines.append(f"To do it, type: {action}")
         return Reply(
@@ -167,13 +170,20 @@ async def _remove(request: Request, text: str) -> Reply:
             lines=tuple(lines),
             buttons=((Button("Yes, remove it", action),),) if fits else (),
         )
-    stopped = await remove_mailbox(mailbox)
-    more = f" {plural(stopped, 'mail')} that waited will not be sent." if stopped else ""
+    stopped = await remove_mailbox(request.services, mailbox)
+    more = f" {plural(stopped.mails, 'mail')} that waited will not be sent" if stopped.mails else ""
     return Reply(
-        title=f"{shown} is removed.{more}",
+        title=f"{shown} is removed.{more}{_named(stopped)}{'.' if more else ''}",
         lines=("Set your provider's own outgoing server in your mail programs again.",),
-        data={"stopped": stopped},
+        data={"stopped": stopped.mails, "messages": list(stopped.codes)},
     )
+
+
+def _named(stopped: Stopped) -> str:
+    """The codes of the mails, as far as they fit into a sentence."""
+    codes = stopped.codes[:_MOST_CODES]
+    more = f" and {len(stopped.codes) - len(codes)} more" if len(stopped.codes) > len(codes) else ""
+    return f": {', '.join(codes)}{more}" if codes else ""
 
 
 async def _watch(request: Request, text: str) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from bot.chat import Button, Reply
 from bot.commands.arguments import own_mail
@@ -11,7 +12,7 @@ from bot.commands.reminders import reminders_of
 from bot.commands.sides import told_of_sides
 from bot.render import card
 from bot.words import ago, moment, one_line, quoted, zone_of
-from models import Hit, Message
+from models import Hit, Message, Recipient
 from tracker.hits.reasons import sentence
 from tracker.hits.verdicts import Verdict
 from tracker.insights.lists import list_messages, search_messages
@@ -29,7 +30,7 @@ async def answer_show(request: Request) -> Reply:
     now, zone = request.services.now(), zone_of(request.account.timezone)
     hits = await Hit.filter(message_id=message.id).order_by("-at", "-id").limit(EVENTS)
     lines = [
-        _standing(found.message, now, zone),
+        _standing(found, now, zone),
         *card(found, now, zone).lines,
         *_privacy(found),
         *await told_of_sides(request.account, found.recipients, found.message.mode),
@@ -62,10 +63,11 @@ async def find_mail(request: Request, words: str) -> Message:
     return found[0]
 
 
-def _standing(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:
+def _standing(found: Snapshot, now: dt.datetime, zone: dt.tzinfo) -> str:
     """Since when it counts, or why not yet."""
+    message = found.message
     if message.origin == "send" and message.handed_over_at is None:
-        return "Not with your provider yet; it counts from the moment it is taken."
+        return _unsent(found.recipients)
     since = message.armed_at or (message.arms_at if message.arms_at <= now else None)
     if since is not None:
         muted = _muted(message, now, zone)
@@ -74,6 +76,17 @@ def _standing(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:
         f"Waits for you to send it; counts by itself from {moment(message.arms_at, now, zone)}. "
         f"Sent it already? Type: sent {message.code}"
     )
+
+
+def _unsent(people: Sequence[Recipient]) -> str:
+    """A mail that no provider took: it still may, or it never will."""
+    stopped = [isinstance(one.details, dict) and bool(one.details.get("stopped")) for one in people]
+    ended = [there or one.bounced_at is not None for one, there in zip(people, stopped, strict=True)]
+    if not people or not all(ended):
+        return "Not with your provider yet; it counts from the moment it is taken."
+    if any(stopped):
+        return "Not sent: the mailbox was disconnected. Connect one, then send it again."
+    return "Not sent: your provider did not take it."
 
 
 def _muted(message: Message, now: dt.datetime, zone: dt.tzinfo) -> str:

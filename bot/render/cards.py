@@ -126,8 +126,10 @@ def _steps(recipient: Recipient, message: Message, now: dt.datetime) -> tuple[tu
     told = message.armed_at or message.captured_at or message.handed_over_at or recipient.handed_over_at
     waits = message.origin == "send" and recipient.handed_over_at is None
     left = not waits and (told is not None or message.arms_at <= now)
+    stopped = bool(known.get("stopped"))
     return (
-        ("waiting to be sent", waits and not bounced),
+        ("waiting to be sent", waits and not (bounced or stopped)),
+        ("not sent: the mailbox was disconnected", waits and stopped and not bounced),
         ("sent", left and not bounced),
         ("maybe twice", bool(known.get("maybe_twice"))),
         ("delivery delayed", "delayed" in known and not (bounced or seen)),

@@ -6,7 +6,8 @@ import pytest
 
 from bot.chat import Kind
 from bot.conversation import Conversation
-from models import Destination, Mailbox, Outgoing
+from models import Destination, Mailbox, Message, Outgoing, Recipient
+from tests import builders
 from tests.bot import talk
 from tests.bot.talk import Person, actions
 from tests.conftest import Clock
@@ -106,6 +107,35 @@ async def test_removing_asks_first(alice: Person, clock: Clock):
     assert "alice@acme.com is removed. 1 mail that waited will not be sent." in reply.title
     assert not await Mailbox.exists()
     assert (await Outgoing.get()).state == "stopped"
+
+
+async def test_what_a_removed_mailbox_did_not_send_is_named_and_said_on_the_card(alice: Person, clock: Clock):
+    mailbox, codes = await mailbox_of(alice, clock), []
+    for number in range(7):
+        mail = await builders.mail(alice.account, clock(), to=("ana@acme.com", "bob@acme.com"), armed=False)
+        await Message.filter(id=mail.id).update(origin="send")
+        ana, bob = await Recipient.filter(message_id=mail.id).order_by("position")
+        if number == 0:  # one of its copies has left
+            await Recipient.filter(id=ana.id).update(handed_over_at=clock())
+            await Message.filter(id=mail.id).update(handed_over_at=clock(), armed_at=clock())
+        for one in (ana, bob):
+            await Outgoing.create(
+                account=alice.account, mailbox=mailbox, message=mail, recipient=one, spool=f"mail-{number}",
+                sender="alice@acme.com", address=one.address, next_at=clock(), accepted_at=clock(),
+                state="sent" if (number, one) == (0, ana) else "waiting",
+            )  # fmt: skip
+        codes.append(mail.code)
+    assert "7 mails still waiting" in (await alice.types("connect remove alice@acme.com")).text
+    reply = await alice.types("connect remove alice@acme.com yes")
+    named = ", ".join(codes[:5])
+    assert reply.title.endswith(f"7 mails that waited will not be sent: {named} and 2 more.")
+    shown = (await alice.types(f"show {codes[1]}")).text
+    assert "Not sent: the mailbox was disconnected." in shown
+    assert "ana@acme.com: not sent: the mailbox was disconnected" in shown
+    assert "waiting to be sent" not in shown
+    partly = (await alice.types(f"show {codes[0]}")).text
+    assert "ana@acme.com: sent" in partly
+    assert "bob@acme.com: not sent: the mailbox was disconnected" in partly
 
 
 async def test_nobody_touches_another_ones_mailbox(alice: Person, bob: Person, clock: Clock):

@@ -171,7 +171,7 @@ async def test_two_people_may_connect_the_same_mailbox_and_share_nothing(
     assert one.mailbox.id != two.mailbox.id
     assert one.submission_user != two.submission_user
     assert await mailboxes.find_own(bob, "ALICE@acme.com") is not None
-    await remove_mailbox(two.mailbox)
+    await remove_mailbox(bell, two.mailbox)
     assert await mailboxes.find_own(bob, "alice@acme.com") is None
     assert await mailboxes.find_own(alice, "alice@acme.com") is not None
 
@@ -197,7 +197,7 @@ async def test_a_mailbox_that_is_removed_stops_what_waits(
             account=alice, mailbox=made.mailbox, spool=f"one{number}", sender="a@b.c", address="ana@acme.com",
             next_at=clock(), accepted_at=clock(), state=state,
         )  # fmt: skip
-    assert await remove_mailbox(made.mailbox) == 1
+    assert (await remove_mailbox(bell, made.mailbox)).mails == 1
     assert sorted(await Outgoing.all().values_list("state", flat=True)) == ["sent", "stopped"]
     assert await passwords.find_mailbox(made.submission_user, made.submission_password or "") is None
 

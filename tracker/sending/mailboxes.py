@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from tortoise.exceptions import IntegrityError
 
-from models import Account, Mailbox, Outgoing, OwnAddress
+from models import Account, Mailbox, Message, Outgoing, OwnAddress
 from models.database import atomically
+from models.wake import OUTBOX
 from tracker.mail.draft import read_address
 from tracker.sending import passwords
 from tracker.sending.credentials import Credentials, Server, encrypt
@@ -168,12 +169,35 @@ async def find_own(account: Account, address: str) -> Mailbox | None:
     return await Mailbox.get_or_none(account_id=account.id, address=(read_address(address) or "\x00"))
 
 
-async def remove_mailbox(mailbox: Mailbox) -> int:
-    """Forgets a mailbox, its secret and its login; how many mails were still waiting, which stop."""
+@dataclass(frozen=True)
+class Stopped:
+    """What was still waiting in a mailbox that is removed: so many mails, and the codes of those it knows."""
 
-    async def work() -> int:
-        waiting = await Outgoing.filter(mailbox_id=mailbox.id, state="waiting").update(state="stopped")
+    mails: int
+    codes: tuple[str, ...] = ()
+
+
+async def remove_mailbox(services: Services, mailbox: Mailbox) -> Stopped:
+    """Forgets a mailbox, its secret and its login; what still waited for it stops, and its cards say so."""
+    from tracker.sending.outcomes import note_stopped  # the site shows pages, and judges no hits
+
+    async def work() -> Stopped:
+        waiting = await Outgoing.filter(mailbox_id=mailbox.id, state="waiting").order_by("id")
+        await note_stopped(waiting, services.now())
         await Mailbox.filter(id=mailbox.id).delete()
-        return waiting
+        return await _stopped(waiting)
 
-    return await atomically(work)
+    stopped = await atomically(work)
+    services.wake.ring(OUTBOX)
+    return stopped
+
+
+async def what_waits(mailbox: Mailbox) -> Stopped:
+    """What would stop if the mailbox were removed now."""
+    return await _stopped(await Outgoing.filter(mailbox_id=mailbox.id, state="waiting").order_by("id"))
+
+
+async def _stopped(rows: Sequence[Outgoing]) -> Stopped:
+    known = {row.message_id for row in rows if row.message_id is not None}
+    codes = await Message.filter(id__in=list(known)).order_by("id").values_list("code", flat=True)
+    return Stopped(len({row.spool for row in rows}), tuple(map(str, codes)))

@@ -227,6 +227,19 @@ async def note_login(services: Services, mailbox: Mailbox) -> None:
         await atomically(lambda: Mailbox.filter(id=mailbox.id).update(checked_at=now))
 
 
+async def note_stopped(rows: Sequence[Outgoing], now: dt.datetime) -> None:
+    """Their mailbox is disconnected: none is tried again. Within the caller's transaction."""
+    ended = [
+        row
+        for row in rows
+        if await Outgoing.filter(id=row.id, state="waiting").update(state="stopped", next_at=now)
+    ]
+    for row in ended:
+        if await Recipient.filter(id=row.recipient_id, handed_over_at=None).exists():
+            await mark(row.recipient_id, stopped=True)
+    await _redraw(ended, now)
+
+
 async def tell_unconnected(services: Services, row: Outgoing) -> None:
     """Nobody can send this: its mailbox is not connected any more. Told once for a mail."""
     await atomically(lambda: notices.post([notices.no_mailbox(row)], services.now()))
