@@ -56,6 +56,7 @@ class SpooledMail:
     now: dt.datetime
     sent: dt.datetime = field(init=False)
     people: list[Addressed] = field(default_factory=list)
+    new_rows: dict[str, int] | None = None  # the recipients of a mail that was new, by address: these are all
 
     def __post_init__(self) -> None:
         arrived = self.envelope.arrived
@@ -108,6 +109,7 @@ async def store_mail(mail: SpooledMail) -> Message:
     """The mail's row with its recipients and links; further recipients of one that was handed in before."""
     mode = "watch" if mail.untracked and mail.loosest != "off" else mail.loosest
     message = await _same_mail(mail)
+    is_new = message is None
     if message is None:
         message = await Message.create(
             account=mail.account, code=new_code(), subject=mail.subject, origin="send", mode=mode,
@@ -117,7 +119,9 @@ async def store_mail(mail: SpooledMail) -> Message:
     elif mode != message.mode and message.mode in ("off", "watch"):
         await Message.filter(id=message.id).update(mode=mode, revision=F("revision") + 1)
         message.mode = mode
-    new = await _add_recipients(mail, message)
+    new = await _add_recipients(mail, message, is_new=is_new)
+    if is_new:
+        mail.new_rows = new
     if mail.untracked is None:
         await _add_links(mail, message, new)
     return message
@@ -133,9 +137,9 @@ async def _same_mail(mail: SpooledMail) -> Message | None:
     ).first()  # fmt: skip
 
 
-async def _add_recipients(mail: SpooledMail, message: Message) -> dict[str, int]:
+async def _add_recipients(mail: SpooledMail, message: Message, *, is_new: bool) -> dict[str, int]:
     """Rows for whoever the message has none of yet; their ids by address."""
-    before = {one.address for one in await Recipient.filter(message_id=message.id)}
+    before = set() if is_new else {one.address for one in await Recipient.filter(message_id=message.id)}
     wanted = {one.address: one for one in mail.people if one.address not in before}
     people = await _person_ids(mail, list(wanted.values()))
     await Recipient.bulk_create(
@@ -167,11 +171,12 @@ async def _person_ids(mail: SpooledMail, wanted: Sequence[Addressed]) -> dict[st
         if person is not None and one.name and not person.name:
             await Person.filter(id=person.id).update(name=one.name)
     new = [one for one in wanted if one.address not in known]
-    if new:
-        await Person.bulk_create(
-            Person(account_id=mail.account.id, address=one.address, name=one.name, created_at=mail.now)
-            for one in new
-        )
+    if not new:
+        return {address: person.id for address, person in known.items()}
+    await Person.bulk_create(
+        Person(account_id=mail.account.id, address=one.address, name=one.name, created_at=mail.now)
+        for one in new
+    )
     rows = await Person.filter(account_id=mail.account.id, address__in=addresses).values_list("address", "id")
     return {str(address): int(str(row)) for address, row in rows}
 
@@ -202,9 +207,12 @@ async def _add_links(mail: SpooledMail, message: Message, new: dict[str, int]) -
 
 async def add_outgoing(mail: SpooledMail, message: Message, *, as_it_is: bool) -> list[Outgoing]:
     """A row for each copy; those of them that were handed in before already, and so may arrive twice."""
-    rows = await Recipient.filter(message_id=message.id).values_list("address", "id")
-    ids = {str(address): int(str(row)) for address, row in rows}
-    earlier = {one.recipient_id for one in await Outgoing.filter(message_id=message.id)}
+    ids = mail.new_rows
+    earlier: set[int | None] = set()
+    if ids is None:
+        rows = await Recipient.filter(message_id=message.id).values_list("address", "id")
+        ids = {str(address): int(str(row)) for address, row in rows}
+        earlier = {one.recipient_id for one in await Outgoing.filter(message_id=message.id)}
     is_connected = await Mailbox.filter(id=mail.envelope.mailbox_id).exists()
     await Outgoing.bulk_create(
         Outgoing(
