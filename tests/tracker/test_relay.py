@@ -214,7 +214,8 @@ async def test_a_mail_of_a_mailbox_that_is_gone_waits_and_says_so(sqlite_post):
     await Mailbox.all().delete()
     post.provider.answer = "250 OK"
     post.pass_time(minutes=1)
-    assert "Type connect" in await post.until_told("not connected")
+    told = await post.until_told("no mailbox with the address")
+    assert "Type connect and connect alice@home.example itself, and it goes out" in told
     await post.open()
     post.pass_time(minutes=2)
     await post.settled("sent")

@@ -145,10 +145,15 @@ def refused_login(mailbox: Mailbox, words: str, since: dt.datetime) -> Notice:
 
 
 def no_mailbox(row: Outgoing) -> Notice:
-    """A mail of an address whose mailbox was disconnected meanwhile."""
+    """A mail whose mailbox was disconnected meanwhile; its sender may be another address of that one's owner.
+
+    Only a mailbox with the sender's very address takes it over.
+    """
+    sender = clean_line(row.sender, 100)
     text = (
-        f"A mail to {_address(row)} waits: the mailbox of {clean_line(row.sender, 100)} is not connected. "
-        "Type connect, and it goes out."
+        f"A mail to {_address(row)} waits: no mailbox with the address {sender} is connected. Type connect "
+        f"and connect {sender} itself, and it goes out; or send it again through a mailbox that is "
+        "connected. I keep it for 5 days."
     )
     return Notice(row.account_id, f"unconnected:{row.spool}", text, row.message_id, buttons=_CONNECT)
 
