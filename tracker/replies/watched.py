@@ -44,6 +44,14 @@ async def set_watching(services: Services, account: Account, address: str, on: b
     return mailbox
 
 
+async def watch_refused(services: Services, mailbox: Mailbox, words: str) -> None:
+    """Watching is wanted, and the login was just refused before its owner's eyes: told nowhere else."""
+    now, row = services.now(), Mailbox.filter(id=mailbox.id)
+    said = {"imap_failed_at": now, "imap_failure": clean_text(words, 300), "imap_told_at": now}
+    await atomically(lambda: row.update(imap_on=True, **said))
+    await mailbox.refresh_from_db()
+
+
 async def check_imap(
     server: Server, credentials: Credentials, addresses: Sequence[str] | None = None
 ) -> None:

@@ -132,13 +132,17 @@ def renewing(request: web.Request, ticket: Ticket) -> web.Response:
     return page(TITLE, fill("connect_renew", values))
 
 
-def result(request: web.Request, ticket: Ticket, made: Connected) -> web.Response:
-    """What to put into mail programs: the only page that ever shows the application password."""
+def result(request: web.Request, ticket: Ticket, made: Connected, told: str = "") -> web.Response:
+    """What to put into mail programs: the only page that ever shows the application password.
+
+    `told` is what did not work beside sending.
+    """
     settings = request.app[SERVICES].settings
     mailbox, server = made.mailbox, submission_server(settings)
     title = "The new password" if ticket.purpose == "renew" else "Connected"
     if server is None:
-        return page(TITLE, fill("connect_result_closed", {"title": title, "address": mailbox.address}))
+        closed = {"title": title, "address": mailbox.address, "limits": _warned(told)}
+        return page(TITLE, fill("connect_result_closed", closed))
     values: dict[str, object] = {
         "title": title,
         "address": mailbox.address,
@@ -149,10 +153,12 @@ def result(request: web.Request, ticket: Ticket, made: Connected) -> web.Respons
     }
     values |= {
         "password": _password(made),
-        "limits": _limits(settings, server.port),
+        "limits": Markup(_warned(told) + _limits(settings, server.port)),
         "gmail": _gmail(mailbox.provider),
         "files": _files(request, ticket, made),
-        "state": "replies are looked for" if mailbox.imap_on else "replies are not looked for",
+        "state": "replies are looked for"
+        if mailbox.imap_on and mailbox.imap_failed_at is None
+        else "replies are not looked for",
     }
     values["programs"] = fill("connect_programs", values)
     return page(TITLE, fill("connect_result", values), script="connect")
@@ -162,6 +168,10 @@ def _password(made: Connected) -> Markup:
     if made.submission_password is None:
         return fill("connect_password_kept", {"address": made.mailbox.address})
     return fill("connect_password", {"password": made.submission_password})
+
+
+def _warned(told: str) -> Markup:
+    return fill("connect_limit", {"text": told}) if told else Markup("")
 
 
 def _limits(settings: Settings, port: int) -> Markup:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 
 from aiohttp import web
 
+from models import Mailbox
 from models.database import DATABASE_FAULTS
 from tracker.exchangers import NoExchangerError, mail_exchangers
-from tracker.replies.watched import set_watching
-from tracker.sending.hosts import HostError
+from tracker.replies.watched import check_imap, set_watching, watch_refused
+from tracker.sending.credentials import Server, credentials_of, imap_server
+from tracker.sending.hosts import HostError, check_server
 from tracker.sending.mailboxes import Connected, DraftError, MailboxDraft, connect_mailbox
 from tracker.sending.providers import Provider
 from tracker.sending.tickets import Ticket, claim_ticket, settle_ticket
 from tracker.sending.upstream import CertificateError, LaterError, LoginError, UpstreamError
+from tracker.services import Services
 from tracker.web import connect_pages
 from tracker.web.connect_form import Typed
 from tracker.web.keys import SERVICES
 from tracker.web.pages import Markup, fill
+
+READING_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +45,10 @@ async def finish(
     if not await claim_ticket(services, ticket):
         return connect_pages.spent(ticket)
     made: Connected | None = None
+    told = ""
     try:
         made = await connect_mailbox(services, ticket.account, draft, keep_login=ticket.mailbox is not None)
-        if typed.watches != made.mailbox.imap_on and (made.mailbox.imap_host or not typed.watches):
-            await set_watching(services, ticket.account, made.mailbox.address, typed.watches)
-            await made.mailbox.refresh_from_db()
+        told = await _set_watching(request, ticket, typed, made.mailbox)
     except (HostError, DraftError) as error:
         return connect_pages.login(request, ticket, provider, typed, wrong=_sentence(str(error)))
     except UpstreamError as error:
@@ -51,7 +56,48 @@ async def finish(
         return connect_pages.login(request, ticket, provider, typed, wrong=_told(provider, draft, error))
     finally:
         await _settle(ticket, made)
-    return connect_pages.result(request, replace(ticket, mailbox=made.mailbox), made)
+    return connect_pages.result(request, replace(ticket, mailbox=made.mailbox), made, told)
+
+
+async def _set_watching(request: web.Request, ticket: Ticket, typed: Typed, mailbox: Mailbox) -> str:
+    """Looks for replies or not, as it was wanted; what is to be told where they cannot be read.
+
+    Sending is connected in any case. A login that is refused waits for its owner, who hears of it here.
+    """
+    services = request.app[SERVICES]
+    server = imap_server(mailbox)
+    if typed.watches and server is None:
+        return ""
+    told = ""
+    try:
+        if typed.watches and server is not None:
+            await _try_reading(services, mailbox, server)
+    except LoginError as error:
+        await watch_refused(services, mailbox, str(error))
+        return _unread(server, str(error)) + (
+            f"Until it does I see no replies. To try again, write “connect watch {mailbox.address}” to "
+            f"mailbell; with another password, “connect new {mailbox.address}”."
+        )
+    except (HostError, UpstreamError) as error:
+        told = _unread(server, str(error)) + "I go on trying; write “connect” to mailbell to see how it goes."
+    if typed.watches != mailbox.imap_on:
+        await set_watching(services, ticket.account, mailbox.address, typed.watches)
+        await mailbox.refresh_from_db()
+    return told
+
+
+async def _try_reading(services: Services, mailbox: Mailbox, server: Server) -> None:
+    addresses = await check_server(services.settings, server)
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            await check_imap(server, await credentials_of(services, mailbox), addresses)
+    except TimeoutError:
+        raise LaterError(f"no answer within {READING_SECONDS:.0f} seconds") from None
+
+
+def _unread(server: Server | None, words: str) -> str:
+    host = server.host if server else "the server for reading"
+    return f"Sending works, but {host} does not let me look for replies: “{words}”. "
 
 
 async def _settle(ticket: Ticket, made: Connected | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import plistlib
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from models import Account, Mailbox
+from models import Account, Alert, Mailbox
 from models.database import DatabaseURL
 from tests.conftest import Clock
 from tests.servers.mailhost import MailHost
@@ -148,3 +149,63 @@ async def test_signing_in_again_keeps_what_programs_log_in_with(
     assert "as before" in person.text
     await mailbox.refresh_from_db()
     assert (mailbox.failed_at, mailbox.submission_digest) == (None, before)
+
+
+async def _reading(login_answer: bytes) -> asyncio.Server:
+    """As much of an IMAP server as a login sees."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hello\r\n")
+        while line := await reader.readline():
+            tag, word = line.split()[:2]
+            said = {b"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n"}.get(word.upper(), b"")
+            if word.upper() == b"EXAMINE":
+                said = b"* 0 EXISTS\r\n* OK [UIDVALIDITY 1]\r\n* OK [UIDNEXT 1]\r\n"
+            answer = login_answer if word.upper() == b"LOGIN" else b"OK done"
+            writer.write(said + tag + b" " + answer + b"\r\n")
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused", "words"),
+    [
+        (b"OK welcome", False, "replies are looked for"),
+        (
+            b"NO [AUTHENTICATIONFAILED] <b>Wrong</b> for reading",
+            True,
+            "&lt;b&gt;Wrong&lt;/b&gt; for reading",
+        ),
+    ],
+)
+async def test_a_login_that_may_send_and_not_read_is_connected_and_told_on_the_page(
+    site: Site, host: MailHost, alice: Account, answer: bytes, refused: bool, words: str
+) -> None:
+    server = await _reading(answer)
+    port = str(server.sockets[0].getsockname()[1])
+    person, url = Person(site), await make_ticket(site.services, alice)
+    await person.get(url)
+    typed = login(host, imap_host="127.0.0.1", imap_port=port, imap_security="none", watch="on")
+    assert (await person.post(url, **typed)).status == 200
+    server.close()
+    mailbox = await Mailbox.get()
+    assert (mailbox.failed_at, mailbox.imap_on) == (None, True)
+    assert (mailbox.imap_failed_at is not None, mailbox.imap_told_at is not None) == (refused, refused)
+    assert words in person.text
+    assert ("connect watch alice@acme.com" in person.text) is refused
+    assert ("replies are not looked for" in person.text) is refused
+    assert not await Alert.exists()
+
+
+async def test_a_server_for_reading_that_is_away_is_told_and_tried_again(
+    site: Site, host: MailHost, alice: Account
+) -> None:
+    person, url = Person(site), await make_ticket(site.services, alice)
+    await person.get(url)
+    typed = login(host, imap_host="127.0.0.1", imap_port="1", imap_security="none", watch="on")
+    assert (await person.post(url, **typed)).status == 200
+    assert "Sending works, but 127.0.0.1" in person.text
+    assert "I go on trying" in person.text
+    mailbox = await Mailbox.get()
+    assert (mailbox.imap_on, mailbox.imap_failed_at) == (True, None)
