@@ -33,6 +33,7 @@ EDIT_EVERY = dt.timedelta(seconds=1)
 LONGEST_GAP = 8 * EDIT_EVERY  # between two edits of a card that does not come to rest
 EDITS_AT_ONCE = 25  # of one destination; then one each…
 EDIT_STEP = dt.timedelta(milliseconds=250)
+MOST_AHEAD = 2 * EDITS_AT_ONCE * EDIT_STEP  # more than edits are ever used up in advance
 GATHER = dt.timedelta(milliseconds=250)  # what may be drawn soon is drawn in one turn
 BATCH = 50
 JUST_MADE = dt.timedelta(minutes=10)  # whoever made a mail is there, also in quiet hours
@@ -66,7 +67,9 @@ class Pace:
             gap = min(2 * last.gap, LONGEST_GAP)
         self._drawn[card_id] = _Drawn(now, gap)
         if target_id is not None:
-            self._edits[target_id] = max(self._edits.get(target_id, now), now) + EDIT_STEP
+            until = self._edits.get(target_id, now)
+            until = until if until <= now + MOST_AHEAD else now
+            self._edits[target_id] = max(until, now) + EDIT_STEP
         self._surprises.pop(card_id, None)
 
     def is_hopeless(self, card_id: int) -> bool:
@@ -78,9 +81,10 @@ class Pace:
         """When the card may be drawn again; None = now."""
         moments = []
         drawn, used = self._drawn.get(card_id), self._edits.get(target_id)
-        if drawn is not None:
+        # What is of a later time than now was noted before the clock was put back.
+        if drawn is not None and drawn.at <= now:
             moments.append(drawn.at + drawn.gap)
-        if used is not None:
+        if used is not None and used <= now + MOST_AHEAD:
             moments.append(used - (EDITS_AT_ONCE - 1) * EDIT_STEP)
         latest = max(moments, default=now)
         return latest if latest > now else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.chat import Place
+from bot.deliver.leases import FREE, values_of_free
 from bot.deliver.rules import WINDOW, Due, Mutes, Recent
 from bot.render import Ring
 from models.columns import from_micros, to_micros
@@ -84,16 +85,15 @@ class Waiting:
 
 # COALESCE keeps the planner from walking everything that was ever sent (33 ms at 300,000 rows): the few
 # rows with a correction have an index of their own.
-_WORK = """
+_WORK = f"""
 SELECT d.id, d.platform,
   EXISTS (SELECT 1 FROM alert a WHERE a.destination_id = d.id AND a.state = 'waiting' AND a.due_at <= ?),
   d.id IN (SELECT a.destination_id FROM alert a
            WHERE a.fix_text IS NOT NULL AND COALESCE(a.state, '') IN ('sent', 'folded')),
   EXISTS (SELECT 1 FROM card c WHERE c.destination_id = d.id AND c.dirty_at > 0)
 FROM destination d
-WHERE d.off_at IS NULL AND (d.wait_until IS NULL OR d.wait_until <= ?)
-  AND (d.leased_until IS NULL OR d.leased_until <= ? OR d.leased_by = ?)
-"""
+WHERE d.off_at IS NULL AND {FREE}
+"""  # noqa: S608, of constants
 
 _TARGET = """
 SELECT d.id, d.account_id, d.platform, d.workspace, d.chat_id, d.thread_id, d.title, d.private, d.failures,
@@ -120,8 +120,8 @@ WHERE a.destination_id = ? AND
 
 async def find_work(services: Services, platforms: Collection[str], holder: str) -> list[Work]:
     """The destinations on these platforms that can be served now, in a steady order."""
-    now = to_micros(services.now())
-    rows = await services.writer.fetch(_WORK, (now, now, now, holder))
+    now = services.now()
+    rows = await services.writer.fetch(_WORK, (to_micros(now), *values_of_free(now, holder)))
     found = [Work(row[0], row[1], bool(row[2]), bool(row[3]), bool(row[4])) for row in rows]
     return [one for one in found if one.platform in platforms and (one.alerts or one.fixes or one.cards)]
 

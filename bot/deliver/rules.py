@@ -17,6 +17,8 @@ DIGEST_STEP = dt.timedelta(seconds=15)  # the n-th digest of a window waits n ti
 
 FIRST_WAIT = 2.0  # seconds
 LONGEST_WAIT = 600.0
+LONGEST_ASKED = 3600.0  # of what a chat asks for; then it is asked again
+LONGEST_REST = dt.timedelta(seconds=LONGEST_ASKED * 1.2)  # a destination's, with what luck adds
 
 
 class Action(StrEnum):
@@ -79,8 +81,8 @@ def decide(
     if quiet_until is not None and quiet_until > now and not alert.urgent:
         return Decision(Action.HOLD, quiet_until)
     since = now - WINDOW
-    digests = [at for at in recent.digests if at > since]
-    if sum(at > since for at in recent.rings) + len(digests) < MOST_AUDIBLE:
+    digests = [at for at in recent.digests if since < at <= now]  # none from before the clock was put back
+    if sum(since < at <= now for at in recent.rings) + len(digests) < MOST_AUDIBLE:
         return Decision(Action.SEND)
     ready = alert.due_at + GATHER
     if digests:

@@ -20,7 +20,7 @@ from bot.deliver.ending import move, switch_off
 from bot.deliver.leases import LeaseLostError
 from bot.deliver.line import Line, UnexpectedError
 from bot.deliver.outbox import Target, Waiting
-from bot.deliver.rules import Action, Recent, back_off, decide
+from bot.deliver.rules import LONGEST_ASKED, Action, Recent, back_off, decide
 from bot.deliver.storing import insist
 from bot.render import away, correction, digests, forgotten, plain, ring
 from models.writer import Statement
@@ -229,7 +229,7 @@ class Turn:
     async def _hold(self, error: ChatError) -> None:
         """The chat asked to wait, or did not answer: nothing is sent before, and others are not delayed."""
         if isinstance(error, TryLaterError) and error.after is not None:
-            seconds = max(error.after, 0.5) * (1 + random.random() / 10)  # noqa: S311, no secret
+            seconds = min(max(error.after, 0.5), LONGEST_ASKED) * (1 + random.random() / 10)  # noqa: S311, no secret
         else:
             seconds = back_off(self.target.failures, random.random())  # noqa: S311, no secret
         until = self.services.now() + dt.timedelta(seconds=seconds)

@@ -32,3 +32,14 @@ def test_a_destination_gets_a_few_edits_a_second() -> None:
         now += dt.timedelta(seconds=0.1)
     assert 20 * 4 <= edits <= 20 * 4 + 25
     assert pace.wait_until(999, 2, now) is None, "another destination has edits of its own"
+
+
+def test_a_clock_that_was_put_back_holds_up_no_edits() -> None:
+    pace, now = Pace(), dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    for card_id in range(30):
+        pace.note(card_id, 1, now)
+    assert pace.wait_until(1, 1, now) is not None
+    earlier = now - dt.timedelta(hours=3)
+    assert pace.wait_until(1, 1, earlier) is None
+    pace.note(1, 1, earlier)
+    assert pace.wait_until(1, 1, earlier + dt.timedelta(seconds=9)) is None

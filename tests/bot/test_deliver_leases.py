@@ -8,6 +8,7 @@ import datetime as dt
 import pytest
 
 from bot.deliver import pending, release_stale_leases
+from bot.deliver.leases import claim
 from models import Destination
 from models.wake import OUTBOX
 from models.writer import WriterDownError
@@ -42,6 +43,25 @@ async def test_a_live_workers_destination_is_left_to_it(scene):
     await Destination.all().update(leased_by="alive", leased_until=scene.clock() + dt.timedelta(seconds=60))
     assert await scene.courier.deliver_once() == 0
     assert scene.chat.calls == []
+
+
+async def test_a_lease_and_a_wait_of_a_clock_that_was_put_back_are_over(scene):
+    await scene.due(at=scene.clock() - dt.timedelta(hours=9), due_at=scene.clock() - dt.timedelta(hours=9))
+    soon = scene.clock() + dt.timedelta(seconds=60)
+    await Destination.all().update(leased_by="dead", leased_until=soon, wait_until=soon)
+    assert await scene.courier.deliver_once() == 0
+    scene.clock.advance(hours=-3)
+    assert await scene.courier.deliver_once() == 1
+    assert await scene.states() == ["sent"]
+
+
+async def test_a_worker_keeps_its_lease_when_the_clock_is_put_back_under_it(scene):
+    home = await scene.home_now()
+    lease = await claim(scene.services, "one", home.id)
+    assert lease is not None
+    scene.clock.advance(hours=-3)
+    await lease.keep()
+    assert await claim(scene.services, "two", home.id) is None
 
 
 async def test_leases_of_a_dead_process_are_free_at_the_next_start(on_sqlite):
