@@ -103,6 +103,28 @@ async def test_a_clock_that_jumps_ahead_gives_nothing_up(sqlite_post):
     await post.settled("sent")
 
 
+@pytest.mark.parametrize("gone", [False, True])
+async def test_what_is_held_is_given_up_after_five_days_and_not_because_a_clock_jumps_ahead(
+    sqlite_database, clock, tmp_path, gone
+):
+    async with post_office(sqlite_database, clock, tmp_path, users={HOME: "another password"}) as post:
+        await post.put(written())
+        await post.until_told("refuses the login")
+        if gone:
+            await Mailbox.all().delete()
+        before = (await Outgoing.get()).attempts
+        post.pass_time(days=400)
+        await post.tried(before + 1)
+        assert (await Outgoing.get()).state == "waiting"
+        for attempt in range(before + 2, outcomes.LEAST_ATTEMPTS):
+            post.pass_time(hours=1)
+            await post.tried(attempt)
+        post.pass_time(hours=1)
+        await post.settled("failed")
+        await post.spool_empty()
+        assert await post.until_told("I tried for 5 days")
+
+
 async def test_a_refused_login_stops_the_mailbox_until_it_is_connected_anew(database, clock, tmp_path):
     async with post_office(database, clock, tmp_path, users={HOME: "another password"}) as post:
         await post.put(written())

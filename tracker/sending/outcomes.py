@@ -134,7 +134,7 @@ async def _count_from(row: Outgoing, now: dt.datetime) -> None:
 
 
 async def note_later(services: Services, rows: Sequence[Outgoing], words: str) -> None:
-    """Refused for now or not reached: tried again after a while, for five days."""
+    """Refused for now, not reached, or nobody there to send it: tried again after a while, for five days."""
     now = services.now()
     ended = [row for row in rows if _is_over(row, now)]
 
@@ -163,18 +163,6 @@ async def note_refused(services: Services, row: Outgoing, words: str) -> None:
 
     async def write() -> None:
         await _fail(row, words, now, notices.failed(row, await _message(row), words))
-        await _redraw([row], now)
-
-    await atomically(write)
-    services.wake.ring(OUTBOX)
-
-
-async def note_given_up(services: Services, row: Outgoing, words: str) -> None:
-    """Nobody could send the copy for five days."""
-    now = services.now()
-
-    async def write() -> None:
-        await _fail(row, words, now, notices.expired(row, await _message(row), words))
         await _redraw([row], now)
 
     await atomically(write)

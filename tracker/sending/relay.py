@@ -298,10 +298,11 @@ class Relay:
         """The mailbox is refused or gone: its mails wait for the user, but not for ever."""
         now = self._services.now()
         over = [row for row in rows if now - row.accepted_at >= outcomes.GIVEN_UP_AFTER]
-        words = (mailbox and mailbox.failure) or "the mailbox is not connected"
-        for row in over:
-            await outcomes.note_given_up(self._services, row, words)
-        rest = [row for row in rows if row not in over]
+        if due := [row for row in over if outcomes.is_due(row, now)]:
+            # Each such look counts as a try: a clock that jumps ahead gives nothing up.
+            words = (mailbox and mailbox.failure) or "the mailbox is not connected"
+            await outcomes.note_later(self._services, due, words)
+        rest = await Outgoing.filter(spool=name, state="waiting") if over else rows
         if not rest:
             self._due[name] = now
             return
