@@ -130,9 +130,10 @@ async def _forget_person(request: Request, address: str) -> Reply:
     if gone.is_nothing:
         title = f"No mail of yours went to {name}; what else I had of that address is gone."
     else:
+        lead = "leads where it led" if gone.links == 1 else "lead where they led"
         title = (
             f"{name} is forgotten: {plural(gone.mails, 'mail')} gone, out of {gone.parts} more, "
-            f"{plural(gone.hits, 'event')} erased; {plural(gone.links, 'link')} still lead where they led."
+            f"{plural(gone.hits, 'event')} erased; {plural(gone.links, 'link')} still {lead}."
         )
     more = "Backups that you made yourself still hold it, until you delete them."
     return Reply(title=title, lines=(_REPLACED, more))

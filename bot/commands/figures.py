@@ -45,7 +45,11 @@ class _Asked:
     @property
     def word(self) -> str:
         """As it is typed."""
-        return f"{self.length.days}d" if self.length and self.length.days else "all"
+        if not self.length:
+            return "all"
+        minutes = self.length // dt.timedelta(minutes=1)
+        size, unit = next(one for one in ((1440, "d"), (60, "h"), (1, "m")) if minutes % one[0] == 0)
+        return f"{minutes // size}{unit}"
 
 
 async def answer_stats(request: Request) -> Reply:

@@ -152,7 +152,7 @@ def _known(one: Ring) -> str:
         parts.append(f"is back after {facts['silent_days']} days")
     after = facts.get("after")
     if isinstance(after, (int, float)) and 0 <= after < 1e9 and (_counts(one) or one.event == "reply"):
-        length = span(after) if one.event == "reply" else duration(after)
+        length = span(after) if one.event == "reply" and after >= 60 else duration(after)
         parts.append(f"{length} after sending")
     if facts.get("via"):
         parts.append(f"via {one_line(str(facts['via']), 40)}")

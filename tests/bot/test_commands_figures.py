@@ -49,6 +49,18 @@ async def test_stats_are_ones_own_and_of_the_time_asked_for(alice: Person, bob: 
     assert (await alice.types("stats all")).title == "1 mail in all:"
 
 
+@pytest.mark.parametrize(
+    ("typed", "asked"), [("12h", "12h"), ("36h", "36h"), ("90m", "90m"), ("2w", "14d"), ("all", "all")]
+)
+async def test_the_buttons_of_stats_keep_the_time_asked_for(
+    alice: Person, clock: Clock, typed: str, asked: str
+):
+    await builders.mail(alice.account, clock())
+    wanted = actions(await alice.types(f"stats {typed}"))
+    assert f"stats {asked} links" in wanted
+    assert f"stats {asked} csv" in wanted
+
+
 @pytest.mark.parametrize("text", ["stats soon", "export soon"])
 async def test_a_wrong_length_of_time_says_what_to_type(alice: Person, text: str):
     reply = await alice.types(text)

@@ -43,6 +43,11 @@ def test_a_length_has_its_two_largest_units(length, said):
             "2 d 3 h after sending",
         ),
         (
+            {"who": "eve@x.example", "after": 0},
+            'eve@x.example replied to "Q3 proposal"',
+            "a moment after sending",
+        ),
+        (
             {"who": "ana@acme.com", "after": 7_200, "guessed": True, "captured": 7},
             'ana@acme.com probably replied to "Q3 proposal"',
             "2 h after sending · known by subject and address alone",

@@ -79,7 +79,7 @@ async def test_after_forget_nothing_names_her_and_her_links_still_lead(tmp_path,
         told = await say(bell, "forget ana.k@acme.com yes")
         assert told.title == (
             "ana.k@acme.com is forgotten: 1 mail gone, out of 1 more, 2 events erased; "
-            "1 link still lead where they led."
+            "1 link still leads where it led."
         )
         assert not await Message.filter(id=alone.id).exists()
         assert [one.address for one in await Recipient.filter(message=shared)] == ["dan@acme.com"]
