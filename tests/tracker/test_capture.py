@@ -361,9 +361,37 @@ async def test_a_writer_that_is_held_up_for_a_moment_is_waited_for(room: Court, 
 
     monkeypatch.setattr(capture, "rescore", held_up)
     monkeypatch.setattr("tracker.hits.arming.rescore", held_up)
-    monkeypatch.setattr(capture, "_PAUSE", 0)
+    monkeypatch.setattr(capture, "_PAUSES", [0] * 5)
     assert await arrive(room, written(room, await body_of(room, mail))) == "bound"
     assert await room.verdicts(mail) == ["sender"]
+
+
+async def test_a_copy_that_is_brought_again_after_the_writer_was_down_is_judged_and_doubles_nothing(
+    room: Court, monkeypatch
+):
+    mail = await room.mail(armed=False)
+    room.clock.advance(minutes=2)
+    await room.request(await room.pixel(mail), SAFARI)
+    await room.judge_all()
+    before = await room.verdicts(mail)
+    room.clock.advance(minutes=1)
+    raw, tries = written(room, await body_of(room, mail)), []
+
+    async def down(*_: object) -> None:
+        tries.append(1)
+        raise WriterDownError("locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(capture, "rescore", down)
+        patched.setattr("tracker.hits.arming.rescore", down)
+        patched.setattr(capture, "_PAUSES", [0] * 5)
+        with pytest.raises(WriterDownError):
+            await arrive(room, raw)
+    assert len(tries) == 6
+    assert await room.verdicts(mail) == before != ["sender"]
+    assert await arrive(room, raw) == "bound"
+    assert await room.verdicts(mail) == ["sender"]
+    assert await Captured.all().count() == await Message.all().count() == 1
 
 
 async def test_a_held_mail_that_is_taken_is_not_lost_where_the_process_ends_in_the_middle(

@@ -39,7 +39,7 @@ from tracker.services import Services
 
 SENT_LONG_BEFORE = dt.timedelta(hours=1)
 _TRIES = 5
-_PAUSE = 0.5  # seconds
+_PAUSES = (0.5, 0.5, 1.0, 2.0, 4.0)  # seconds; clients wait ten minutes (RFC 5321, 4.5.3.2.6)
 
 log = logging.getLogger(__name__)
 
@@ -113,15 +113,20 @@ async def take_copy(
 
 
 async def _arm(services: Services, mail: Message, sent: dt.datetime) -> None:
-    """Arms the mail and judges its hits anew; waits for a writer that is held up for a moment."""
-    for _ in range(_TRIES):
+    """Arms the mail and judges its hits anew; waits for a writer that is held up for a while.
+
+    Raises WriterDownError in the end: the client is told to bring the copy again, though it is stored. Then
+    it is found, and this is done once more.
+    """
+    for pause in (*_PAUSES, None):
         try:
             if not await arm(services, mail, sent, "capture"):
                 await rescore(services, mail.id)  # its mode may be another one now
             return
         except WriterDownError:
-            await asyncio.sleep(_PAUSE)
-    await rescore(services, mail.id)
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
 
 
 async def release_held(services: Services, account: Account, address: str) -> int:
