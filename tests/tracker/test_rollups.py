@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from models.columns import to_micros
 from models.database import DatabaseURL
 from tests import builders
 from tests.conftest import Clock
-from tests.tracker.judging import APPLE, CHROME, GMAIL, Court, court
+from tests.tracker.judging import APPLE, CHROME, GMAIL, Court, court, make_writer
 from tracker import retention
 from tracker.hits.reclassify import reclassify
 from tracker.hits.rescore import rescore
@@ -181,7 +182,12 @@ async def test_two_processes_that_fold_at_once_count_nothing_twice(database: Dat
         for mail in mails:
             await room.request(await room.pixel(mail))
         await room.judge_all()
-        await asyncio.gather(*(fold(room.services) for _ in range(4)))
+        other = make_writer(database)
+        await other.start()
+        beside = replace(room.services, writer=other)
+        work = [fold(one) for one in (room.services, beside) * 3]
+        await asyncio.gather(*work, keep_people(room.services), keep_people(beside))
+        await other.stop()
         assert await kept() == await recount(room.services)
         (row,) = await HourSum.all()
         assert (row.mails, row.opened, row.human) == (20, 20, 20)
@@ -191,11 +197,10 @@ async def test_what_changes_while_it_is_folded_is_folded_again(database: Databas
     async with court(database, clock) as room:
         mail = await room.mail()
         await mark_stale(room.alice.id, [mail.id])
-        turn = await folding.take_turn(room.services)
         marks = await folding.read_marks(room.services, "message_id", None, 10)
         await room.request(await room.pixel(mail))
         await room.judge_all()  # marks it again
-        assert await folding.is_applied(room.services, [turn, folding.unmark(marks)], 0)
+        await room.services.writer.apply(folding.in_turn(folding.unmark(marks)))
         assert await Stale.filter(message_id=mail.id).count() == 1
         await fold(room.services)
         assert await kept() == await recount(room.services)

@@ -1,26 +1,23 @@
 """How sums are brought up to date by one process at a time: marks that say what is stale, and the turn.
 
-Called by rollups.py and person_sums.py beside it. Whoever folds reads its marks, works, and deletes exactly
-those in the same transaction, which stands and falls with the turn: somebody who folded meanwhile undoes it.
+Called by rollups.py and person_sums.py beside it. Whoever folds reads its marks first; then one transaction
+waits for its turn (a row that it locks), works everything out in the database, and deletes those marks.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from models.writer import Statement, WriterDownError
+from models.writer import Statement
 from tracker.hits.cases import among, listed
 from tracker.services import Services
 
 MARKS = 10_000  # read at once: many of them name the same people, or the same busy mail
-TRIES = 5
 
 _TURN = "sums.turn"
 NEW_STATE = "INSERT INTO instance_state (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING"
-# A NOT NULL column is set to null where somebody else had the turn meanwhile: that undoes the transaction.
-_TAKE = "UPDATE instance_state SET value = CASE WHEN value = ? THEN ? END WHERE key = ?"
+# Locks the row until the transaction ends.
+_TAKE = "UPDATE instance_state SET value = value WHERE key = ?"
 
 
 async def read_marks(
@@ -46,24 +43,6 @@ def unmark(marks: Mapping[int, list[int]]) -> Statement:
     return Statement(f"DELETE FROM stale WHERE {among('id')}", [(listed(numbers),)])  # noqa: S608
 
 
-async def take_turn(services: Services) -> Statement:
-    """What has to stand first in a transaction, so that only one of those who read now gets through."""
-    rows = await services.writer.fetch("SELECT value FROM instance_state WHERE key = ?", (_TURN,))
-    if not rows:
-        await services.writer.apply([Statement(NEW_STATE, [(_TURN, "0")])])
-        return await take_turn(services)
-    return Statement(_TAKE, [(rows[0][0], str(int(rows[0][0]) + 1), _TURN)])
-
-
-async def is_applied(services: Services, statements: Sequence[Statement], attempt: int) -> bool:
-    """False where somebody else had the turn: it has to be read afresh."""
-    try:
-        await services.writer.apply(statements)
-    except WriterDownError:
-        raise
-    except Exception:
-        if attempt == TRIES - 1:
-            raise
-        await asyncio.sleep(random.uniform(0, 0.05) * (attempt + 1))  # noqa: S311, spreads retries
-        return False
-    return True
+def in_turn(*statements: Statement) -> list[Statement]:
+    """One transaction that waits until nobody else folds: each statement then sees what they left."""
+    return [Statement(NEW_STATE, [(_TURN, "")]), Statement(_TAKE, [(_TURN,)]), *statements]

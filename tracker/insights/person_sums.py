@@ -13,7 +13,7 @@ from typing import Any
 from models.columns import to_micros
 from models.writer import Statement
 from tracker.hits.cases import among, listed
-from tracker.insights.folding import MARKS, TRIES, is_applied, read_marks, take_turn, unmark
+from tracker.insights.folding import MARKS, in_turn, read_marks, unmark
 from tracker.insights.people import HOT, HOT_OPENS
 from tracker.insights.reading import SENT, TRACKED
 from tracker.services import Services
@@ -88,11 +88,8 @@ async def _put_people(services: Services, people: Sequence[int], marks: Mapping[
         f"INSERT INTO person_sum (person_id, account_id, {', '.join(_OF_PERSON)}) "
         f"{readings()} ON CONFLICT (person_id) DO UPDATE SET {values}"
     )
-    now = to_micros(services.now())
-    for attempt in range(TRIES):
-        turn = await take_turn(services)
-        if await is_applied(services, [turn, Statement(put, [_asked(people, now)]), unmark(marks)], attempt):
-            return
+    asked = _asked(people, to_micros(services.now()))
+    await services.writer.apply(in_turn(Statement(put, [asked]), unmark(marks)))
 
 
 async def keep_people(services: Services) -> int:

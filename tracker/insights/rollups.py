@@ -21,10 +21,8 @@ from tracker.hits.cases import among, listed
 from tracker.insights.folding import (
     MARKS,
     NEW_STATE,
-    TRIES,
-    is_applied,
+    in_turn,
     read_marks,
-    take_turn,
     unmark,
 )
 from tracker.insights.person_sums import find_differing_people, fold_people
@@ -132,28 +130,23 @@ async def _parts(services: Services, mails: Sequence[int]) -> list[list[int]]:
 
 async def _put_mails(services: Services, mails: Sequence[int], marks: Mapping[int, list[int]]) -> None:
     ids = (listed(mails),)
-    for attempt in range(TRIES):
-        statements = [
-            await take_turn(services),
+    put = f"INSERT INTO mail_sum (id, account_id, hour, revision, {_LISTED}) {shares(among('m.id'))}"
+    people = (
+        "INSERT INTO stale (account_id, person_id) SELECT DISTINCT m.account_id, r.person_id "  # noqa: S608
+        "FROM recipient r JOIN message m ON m.id = r.message_id "
+        f"WHERE {among('r.message_id')} AND r.person_id IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM stale s WHERE s.person_id = r.person_id)"
+    )
+    await services.writer.apply(
+        in_turn(
             Statement(_add("-"), [ids]),
             Statement(f"DELETE FROM mail_sum WHERE {among('id')}", [ids]),  # noqa: S608
-            Statement(
-                f"INSERT INTO mail_sum (id, account_id, hour, revision, {_LISTED}) {shares(among('m.id'))}",
-                [ids * 2],
-            ),
+            Statement(put, [ids * 2]),
             Statement(_add(""), [ids]),
-            Statement(
-                "INSERT INTO stale (account_id, person_id) "  # noqa: S608
-                "SELECT DISTINCT m.account_id, r.person_id FROM recipient r "
-                "JOIN message m ON m.id = r.message_id "
-                f"WHERE {among('r.message_id')} AND r.person_id IS NOT NULL "
-                "AND NOT EXISTS (SELECT 1 FROM stale s WHERE s.person_id = r.person_id)",
-                [ids],
-            ),
+            Statement(people, [ids]),
             unmark(marks),
-        ]
-        if await is_applied(services, statements, attempt):
-            return
+        )
+    )
 
 
 # What nobody marked -------------------------------------------------------------------------------
