@@ -117,15 +117,10 @@ async def _from_sums(services: Services, account: Account, since: dt.datetime | 
     if begin % HOUR:
         for row in await _part_of_hour(services, account.id, begin, whole * HOUR):
             _add(total, row[4:])
-    waiting = await services.writer.fetch(
-        # In this order: of the two, few hits wait, and an account has many mails.
-        "SELECT COUNT(*) FROM (SELECT message_id FROM hit WHERE judged_at IS NULL LIMIT ?) h "
-        "CROSS JOIN message m WHERE m.id = h.message_id AND m.account_id = ? AND m.created_at >= ?",
-        (MOST_WAITING, account.id, begin),
-    )
+    waiting = await _count_waiting(services, account.id, begin)
     classes = {name: total[name] for name in CLASSES if total[name]}
-    if waiting[0][0]:
-        classes[UNJUDGED] = int(waiting[0][0])
+    if waiting:
+        classes[UNJUDGED] = waiting
     return Stats(
         since=since,
         mails=total["mails"],
@@ -149,15 +144,35 @@ async def _sums(services: Services, account_id: int, hour: int) -> tuple[Any, ..
         (account_id, ADDED_AT_ONCE + 1),
     )
     marked = [row[0] for row in rows] if len(rows) <= ADDED_AT_ONCE else []
-    names, mine, ids = ", ".join(SUMS), "account_id = ? AND hour >= ?", listed(marked)
+    names, ids = ", ".join(SUMS), listed(marked)
     less, summed = ", ".join(f"-{name}" for name in SUMS), ", ".join(f"SUM({name})" for name in SUMS)
+    # The marked mails are the account's: to say so again would make SQLite go through all of its mails.
     found = await services.writer.fetch(
-        f"SELECT {summed} FROM (SELECT {names} FROM hour_sum WHERE {mine} "  # noqa: S608, names of ours
-        f"UNION ALL SELECT {less} FROM mail_sum WHERE {among('id')} AND {mine} "
-        f"UNION ALL SELECT {names} FROM ({shares(among('m.id'))}) n WHERE {mine}) every_one",
-        (account_id, hour, ids, account_id, hour, ids, ids, account_id, hour),
+        f"SELECT {summed} FROM (SELECT {names} FROM hour_sum WHERE account_id = ? AND hour >= ? "  # noqa: S608
+        f"UNION ALL SELECT {less} FROM mail_sum WHERE {among('id')} AND hour >= ? "
+        f"UNION ALL SELECT {names} FROM ({shares(among('m.id'))}) n WHERE hour >= ?) every_one",
+        (account_id, hour, ids, hour, ids, ids, hour),
     )
     return found[0]
+
+
+async def _count_waiting(services: Services, account_id: int, begin: int) -> int:
+    """Hits of the account's mails that are not judged yet.
+
+    Asked for in two steps: of the two, few hits wait, and SQLite would go through all of the account's mails.
+    """
+    rows = await services.writer.fetch(
+        "SELECT message_id FROM hit WHERE judged_at IS NULL LIMIT ?", (MOST_WAITING,)
+    )
+    mails = [row[0] for row in rows]
+    if not mails:
+        return 0
+    found = await services.writer.fetch(
+        f"SELECT id, account_id, created_at FROM message WHERE {among('id')}",  # noqa: S608
+        (listed(sorted(set(mails))),),
+    )
+    mine = {number for number, owner, made in found if owner == account_id and made >= begin}
+    return sum(mail in mine for mail in mails)
 
 
 def _add(total: Counter[str], row: Sequence[Any]) -> None:
