@@ -50,6 +50,15 @@ async def a_mail_that_was_opened_and_clicked(bell, text: str) -> tuple[Message, 
     return mail, links
 
 
+async def chats_are_up_to_date(bell) -> None:
+    async with asyncio.timeout(15):
+        while (
+            await Alert.filter(fix_text__isnull=False).exists() or await Card.exclude(dirty_at=None).exists()
+        ):
+            bell.pass_time(seconds=15)
+            await asyncio.sleep(0.02)
+
+
 async def claimed(bell) -> None:
     await bell.conversation.handle(Incoming(HOME, "7", "alice", f"start {bell.claim_code}"))
 
@@ -94,13 +103,7 @@ async def test_after_forget_nothing_names_her_and_her_links_still_lead(tmp_path,
         led = await bell.read(bell.address + f"/c/{hers[1].token}")
         assert (led.status, led.headers["Location"]) == (302, "https://acme.com/deck")
         assert (await bell.read(bell.address + f"/o/{hers[0].token}.gif")).status == 200
-        async with asyncio.timeout(15):
-            while (
-                await Alert.filter(fix_text__isnull=False).exists()
-                or await Card.exclude(dirty_at=None).exists()
-            ):
-                bell.pass_time(seconds=15)
-                await asyncio.sleep(0.02)
+        await chats_are_up_to_date(bell)
         chat = bell.chat
         assert isinstance(chat, FakeChat)
         assert chat.posted
