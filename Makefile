@@ -14,7 +14,7 @@ run: .venv
 	@$(BIN)/python -m bot
 
 test: .venv
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-long: .venv
 	$(BIN)/python -m pytest -m long

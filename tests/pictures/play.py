@@ -206,7 +206,7 @@ async def _many(scene: Scene, pixel: str, link: str) -> None:
     newest = await Message.all().order_by("id").first()
     assert newest is not None
     await scene.say(_as_command(scene, f"show {newest.code}"))
-    await scene.say(_as_command(scene, "stats"))
+    await scene.say(_as_command(scene, "stats domains"))
     scene.tape.keep("cards", scene.tape.entries[digest:])
 
 

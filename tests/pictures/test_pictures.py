@@ -54,7 +54,7 @@ async def test_a_picture_shows_every_word_that_was_sent_and_typed(stage, look, t
     for words in ("by ana@acme.com (3rd time)", "ana@acme.com clicked acme.com/deck", "10 more rings"):
         assert words in drawn
     assert "opened ×3 · clicked" in look.conversation(tape.parts["ring"], tape)
-    assert "4 mails in the last 30 days" in look.conversation(tape.parts["cards"], tape)
+    assert "By domain, in the last 30 days" in look.conversation(tape.parts["cards"], tape)
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.form], ids=lambda one: one.verb)
