@@ -230,3 +230,14 @@ async def test_a_process_that_dies_is_replaced():
         assert (await parser.parse(b"Subject: again\n\n")).subject == "again"
     finally:
         await parser.close()
+
+
+async def test_who_comes_with_the_next_mail_as_soon_as_the_last_is_answered_is_answered_too():
+    parser = Parser(URL, processes=1)
+    try:
+        async with asyncio.timeout(20):
+            for number in range(20):
+                parsed = await parser.parse(f"From: ana@acme.com\nSubject: {number}\n\nx".encode())
+                assert parsed.subject == str(number)
+    finally:
+        await parser.close()

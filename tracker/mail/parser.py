@@ -44,10 +44,16 @@ class Parser:
         done: asyncio.Future[Parsed] = asyncio.get_running_loop().create_future()
         self._waiting.append((raw, done))
         if len(self._askers) < self._most:
-            asker = asyncio.create_task(self._ask_waiting())
-            self._askers.add(asker)
-            asker.add_done_callback(self._askers.discard)
+            self._askers.add(asyncio.create_task(self._ask_all()))
         return await done
+
+    async def _ask_all(self) -> None:
+        try:
+            await self._ask_waiting()
+        finally:
+            # At once, not by a callback: whoever was answered just now may come first with another mail, and
+            # would wait for ever for somebody who has gone.
+            self._askers.discard(asyncio.current_task())
 
     async def _ask_waiting(self) -> None:
         """Small mails that queued up go to a process together, until there are none."""
