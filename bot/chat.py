@@ -35,6 +35,7 @@ class Incoming:
     is_button: bool = False
     is_command: bool = True  # False: plain text without a slash, understood in private chats
     pressed_on: str | None = None  # remote id of the message whose button was pressed
+    lines: str = ""  # what was typed, line by line, where the text has become one line
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from bot.chat import Button, Incoming, Kind, Reply
 from bot.commands import COMMANDS, find_command
 from bot.commands.invitations import welcome
 from bot.commands.registry import Command, CommandError, Request
-from bot.forms import command_line
+from bot.forms import command_line, mark_lines
 from bot.presses import NOT_YOURS, may_press
 from bot.words import one_line
 from models import Account, Dialogue
@@ -96,7 +96,7 @@ class Conversation:
             await steps.end(incoming)
             return Reply(title="All right, I stopped asking. Nothing was tracked.")
         if verb == "skip" or not (incoming.is_command or incoming.is_button):
-            return await self._step(account, incoming, dialogue, "-" if verb == "skip" else incoming.text)
+            return await self._step(account, incoming, dialogue, "-" if verb == "skip" else incoming.lines)
         if incoming.is_button and not (command and command.form):
             return await self._run(account, incoming)  # a press beside it does not end a dialogue
         await steps.end(incoming)
@@ -158,7 +158,10 @@ class Conversation:
 
 
 def _on_one_line(incoming: Incoming) -> Incoming:
-    """What was said as one line; a mail pasted with its headers is what `track` needs of it."""
+    """What was said as one line; a mail pasted with its headers is what `track` needs of it.
+
+    What a mail shall say keeps its line ends, marked as `write` has them.
+    """
     text = incoming.text[:LONGEST_TEXT]
     word = text.lstrip("/ \n").partition("\n")[0].partition(" ")[0]
     command = find_command(_BOT_NAME.sub("", word))
@@ -166,7 +169,11 @@ def _on_one_line(incoming: Incoming) -> Incoming:
         pasted = read_pasted(text)
         if pasted is not None:
             return replace(incoming, text=f"track {clean_line(pasted)}", is_command=True)
-    return replace(incoming, text=clean_line(text))
+    lines = "\n".join(map(clean_line, text.splitlines()))
+    if command is not None and any(question.keeps_lines for question in command.form):
+        given, bar, told = text.partition("|")
+        text = given + bar + mark_lines(told)
+    return replace(incoming, text=clean_line(text), lines=lines)
 
 
 def parse(incoming: Incoming) -> tuple[Command | None, str]:

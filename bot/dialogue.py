@@ -74,7 +74,7 @@ async def answer(dialogue: Dialogue, text: str, now: dt.datetime) -> Reply | Map
         return None
     position = names.index(dialogue.step)
     question = form[position]
-    given = clean_text(text.strip(), LONGEST_ANSWER)
+    given = clean_text(text.strip() if question.keeps_lines else " ".join(text.split()), LONGEST_ANSWER)
     wrong = check_answer(question, given)
     if wrong:
         return _ask(dialogue.verb, question, wrong)

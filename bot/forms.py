@@ -49,7 +49,12 @@ def command_line(verb: str, answers: Mapping[str, str]) -> str:
     parts = [verb]
     for question in form_of(verb):
         given = answers.get(question.name, "")
-        answer = " ".join((given.replace("\n", " ¶ ") if question.keeps_lines else given).split())
+        answer = " ".join((mark_lines(given) if question.keeps_lines else given).split())
         if answer.lower() not in SKIPPED:
             parts.append(question.typed(answer) if question.typed else answer)
     return " ".join(parts)
+
+
+def mark_lines(text: str) -> str:
+    """The text on one line, with a mark for each line end: a command is one line."""
+    return " ¶ ".join(text.splitlines())

@@ -89,6 +89,26 @@ async def test_without_a_text_it_is_tracked_as_ever(alice: Person, mailbox: Mail
     assert spooled(tmp_path) == []
 
 
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for each part", "typed at once"])
+async def test_the_mail_has_the_lines_that_were_typed(
+    alice: Person, mailbox: Mailbox, tmp_path: Path, asked: bool
+):
+    text = "Hi Ana,\n\nhere it is:\nhttps://acme.com/deck\n\nBye"
+    if asked:
+        await alice.types("track")
+        for answer in ("ana@acme.com", "Q3\nproposal", "-", text):
+            await alice.plainly(answer)
+    else:
+        await alice.types(f"write ana@acme.com\nQ3 proposal |\n{text}")
+    ((_, raw),) = spooled(tmp_path)
+    mail = email.message_from_bytes(raw, policy=email.policy.SMTP)
+    assert mail["Subject"] == "Q3 proposal"
+    assert mail.get_body(("plain",)).get_content().splitlines() == text.splitlines()
+    html = mail.get_body(("html",)).get_content()
+    assert html.count("<p>") == 3
+    assert "here it is:<br>" in html
+
+
 def test_lines_of_the_text_survive_the_command_line():
     line = command_line("write", {"recipients": "ana@acme.com", "text": "Hi\n\nBye <b>"})
     assert line == "write ana@acme.com | Hi ¶ ¶ Bye <b>"
