@@ -12,12 +12,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import asyncpg
 
 from models.database import POSTGRES_FAULTS
+from models.postgres_bulk import execute, translate
 from models.wake import HITS, Wake
 from models.writer import Done, RawHit, Statement, WriterDownError, agent_id
 
@@ -166,7 +166,7 @@ class PostgresWriter:
     async def apply(self, statements: Sequence[Statement]) -> list[int]:
         async def work(connection: Any) -> list[int]:
             async with connection.transaction():
-                return [await _execute(connection, statement) for statement in statements]
+                return [await execute(connection, statement) for statement in statements]
 
         return await self._shielded(self._work_line, work)
 
@@ -236,29 +236,3 @@ class PostgresWriter:
         columns: list[list[Any]] = [list(column) for column in zip(*hits, strict=True)]
         columns[5] = [None if hit.agent is None else agent_id(hit.agent) for hit in hits]
         await connection.execute(_INSERT_HITS, *columns)
-
-
-async def _execute(connection: Any, statement: Statement) -> int:
-    """Runs a statement for each of its rows, all in one round trip; how many rows it changed in all."""
-    sql = translate(statement.sql)
-    if " returning " not in sql.lower():
-        sql += " RETURNING 1"  # sent together, statements do not report their counts otherwise
-    return len(await connection.fetchmany(sql, statement.rows))
-
-
-@lru_cache(maxsize=512)
-def translate(sql: str) -> str:
-    """`?` placeholders → `$1`, `$2`…; question marks inside quotes stay."""
-    pieces: list[str] = []
-    number = 0
-    for index, part in enumerate(sql.split("'")):
-        if index % 2:
-            pieces.append(part)
-            continue
-        heads = part.split("?")
-        text = heads[0]
-        for tail in heads[1:]:
-            number += 1
-            text += f"${number}{tail}"
-        pieces.append(text)
-    return "'".join(pieces)

@@ -14,8 +14,9 @@ import pytest
 
 from models import Agent, Hit, Link, postgres_writer
 from models.database import DatabaseURL, parse_database_url
+from models.postgres_bulk import translate
 from models.postgres_wake import PostgresWake
-from models.postgres_writer import PostgresWriter, translate
+from models.postgres_writer import PostgresWriter
 from models.sqlite_writer import SqliteWriter
 from models.wake import HITS, Wake
 from models.writer import Statement, Writer, WriterDownError, agent_id
@@ -120,6 +121,44 @@ async def test_statements_tell_how_many_rows_each_changed(writer: Writer, databa
     )
     assert changed == [3, 1, 2]
     assert await writer.fetch("SELECT key, value FROM instance_state") == [("c", "3")]
+
+
+async def test_many_rows_together_do_what_they_do_one_by_one(writer: Writer, links: list[Link]) -> None:
+    """Numbers, texts, JSON and nothing; rows that are there already, rows that are not there."""
+    await writer.record_many([raw_hit(links[0].token, number) for number in range(1, 10)])
+    ids = [row[0] for row in await writer.fetch("SELECT id FROM hit ORDER BY id")]
+    verdict = (
+        "UPDATE hit SET verdict = ?, ordinal = ?, details = ?, judged_at = ? WHERE id = ? AND kind = 'open'"
+    )
+    keep = f"{_SET} ON CONFLICT (key) DO UPDATE SET value = 'again: ' || excluded.value"
+    named = "INSERT INTO stale (account_id, message_id) VALUES (?, 7)"
+    rows = [("human", n, '{"it\'s": "?"}', n, id_) for n, id_ in enumerate([*ids[:7], 10**9])]
+    seen = []
+    for bulk in (False, True):
+        await writer.apply(
+            [Statement("UPDATE hit SET verdict = NULL", [()]), Statement(_SET, [("a", "old")])]
+        )
+        changed = await writer.apply(
+            [
+                Statement(verdict, [*rows, ("bot", None, None, None, ids[7])], bulk),
+                Statement(keep, [(key, "new") for key in "abcde"], bulk),
+                Statement(named, [(number,) for number in range(5)], bulk),
+            ]
+        )
+        tables = [
+            await writer.fetch(sql)
+            for sql in (
+                "SELECT verdict, ordinal, CAST(details AS TEXT), judged_at FROM hit ORDER BY id",
+                "SELECT key, value FROM instance_state ORDER BY key",
+                "SELECT account_id, message_id FROM stale ORDER BY account_id",
+            )
+        ]
+        seen.append((changed, tables))
+        await writer.apply(
+            [Statement("DELETE FROM instance_state", [()]), Statement("DELETE FROM stale", [()])]
+        )
+    assert seen[0] == seen[1]
+    assert seen[0][0] == [8, 5, 5]
 
 
 async def test_a_wrong_statement_fails_alone_and_as_itself(writer: Writer, links: list[Link]) -> None:

@@ -15,10 +15,9 @@ import asyncpg
 import pytest
 from tortoise import connections
 
-from models import Account, Hit, Link, Message
+from models import Account, Hit, Link, Message, postgres_bulk, sqlite_bulk
 from models.database import DatabaseURL
-from models.postgres_writer import translate
-from models.sqlite_bulk import joined
+from models.postgres_bulk import translate
 from models.writer import Statement, Writer
 from tests import builders
 from tests.conftest import Clock
@@ -166,10 +165,16 @@ async def _sqlite_plan(sql: str, arguments: Sequence[Any]) -> str:
     return "\n".join(row["detail"] for row in rows)
 
 
-async def _postgres_plans(url: DatabaseURL, sql: str, arguments: Sequence[Any]) -> list[str]:
-    """The plan for these arguments, and the one that the server keeps for all."""
+async def _postgres_plans(
+    url: DatabaseURL, sql: str, arguments: Sequence[Any], *, bulk: bool = False
+) -> list[str]:
+    """The plan for these arguments, and the one that the server keeps for all. `bulk`: for many such rows."""
     connection = await asyncpg.connect(**url.credentials)
     try:
+        if bulk:
+            types = (await connection.prepare(translate(sql))).get_parameters()
+            sql = postgres_bulk.joined(translate(sql), tuple(one.name for one in types))
+            arguments = [[one] * 4 for one in arguments]
         rows = await connection.fetch(f"EXPLAIN {translate(sql)}", *arguments)
         kept = await connection.fetch(f"EXPLAIN (GENERIC_PLAN) {translate(sql)}", *arguments)
     finally:
@@ -195,14 +200,18 @@ async def test_every_look_up_on_hits_uses_its_index(
     for sql, arguments in asked.items():
         index = _index_of(sql)
         if not database.is_sqlite:
-            for plan in await _postgres_plans(database, sql, arguments):
+            plans = await _postgres_plans(database, sql, arguments)
+            if sql in heard.bulk:
+                plans += await _postgres_plans(database, sql, arguments, bulk=True)
+            for plan in plans:
                 assert "Seq Scan on hit" not in plan, f"{sql}\n{plan}"
                 by_id = index == BY_ID and UNJUDGED in plan  # it holds the ids, and fewer
                 assert index in plan or by_id, f"{sql}\n{plan}"
             continue
         plans = [await _sqlite_plan(sql, arguments)]
         if sql in heard.bulk:
-            plans.append(await _sqlite_plan(joined(sql, 4, len(arguments)), list(arguments) * 4))
+            many = sqlite_bulk.joined(sql, 4, len(arguments))
+            plans.append(await _sqlite_plan(many, list(arguments) * 4))
         for plan in plans:
             scans = [line for line in plan.splitlines() if re.match(r"SCAN (hit|h|c)\b", line)]
             assert [line for line in scans if UNJUDGED not in line and line != "SCAN h"] == [], (
