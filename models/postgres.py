@@ -1,8 +1,9 @@
 """Tortoise's asyncpg client with transactions that always give their connection back to the pool.
 
 The library's own context keeps the connection for ever when its BEGIN fails or is cancelled; five such
-moments empty the pool and stop the process. Tortoise finds `client_class` through the engine name
-"models.postgres".
+moments empty the pool and stop the process. And each of its queries is followed by a second round trip, in
+which the pool asks the server to forget settings, cursors and locks of the session that nobody here makes.
+Tortoise finds `client_class` through the engine name "models.postgres".
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionContextPooled
 from tortoise.connection import ConnectionToken, get_connections
@@ -53,7 +55,14 @@ class _SafeContext(TransactionContextPooled):
             await client._parent._pool.release(client._connection)  # goes on when cancelled
 
 
+async def _leave_as_it_is(_connection: Any) -> None:
+    """An open transaction was rolled back before this is asked."""
+
+
 class SafePostgresClient(AsyncpgDBClient):
+    async def create_pool(self, **options: Any) -> Any:
+        return await asyncpg.create_pool(None, reset=_leave_as_it_is, **options)
+
     def _in_transaction(self) -> _SafeContext:
         return _SafeContext(TransactionWrapper(self), self._pool_init_lock)
 

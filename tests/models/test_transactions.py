@@ -241,3 +241,18 @@ async def test_a_begin_that_fails_gives_its_connection_back(postgres_url: str, m
                 with pytest.raises(OSError, match="no"):
                     await asyncio.wait_for(atomically(_write), SECONDS)
         await _works()
+
+
+async def test_a_query_on_postgres_is_the_last_thing_its_connection_asked(postgres_url: str):
+    """Nothing follows it that would cost another way to the server."""
+    url = parse_database_url(postgres_url)
+    EXECUTOR_CACHE.clear()
+    async with open_database(url):
+        await Account.all().count()
+        outside = await asyncpg.connect(**url.credentials)
+        asked = await outside.fetch(
+            "SELECT query FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND query <> ''"
+        )
+        await outside.close()
+    assert [one["query"] for one in asked] == ['SELECT COUNT(*) FROM "account"']
