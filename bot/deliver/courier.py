@@ -58,6 +58,7 @@ class Courier:
         self._serving: dict[int, asyncio.Task[int]] = {}
         self._later: dict[int, _Later] = {}
         self._pace = Pace()
+        self._seen: dt.datetime | None = None  # the clock, when work was looked for
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -111,6 +112,11 @@ class Courier:
         return min([POLL_SECONDS, *(max(one, 0.01) for one in waits)])
 
     async def _find_work(self) -> list[Work]:
+        now = self._services.now()
+        if self._seen is None or now < self._seen:
+            await outbox.hasten(self._services)
+            self._later.clear()
+        self._seen = now
         work = await outbox.find_work(self._services, self._chats.keys(), self._holder)
         return [one for one in work if self._may_serve(one)]
 

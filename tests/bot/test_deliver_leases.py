@@ -9,10 +9,11 @@ import pytest
 
 from bot.deliver import pending, release_stale_leases
 from bot.deliver.leases import claim
-from models import Destination
+from models import Account, Alert, Destination
 from models.wake import OUTBOX
 from models.writer import WriterDownError
 from tests import builders
+from tracker.quiet import Quiet, Span
 
 
 async def test_a_worker_killed_between_sending_and_marking_rings_once_more_at_the_most(scene):
@@ -53,6 +54,29 @@ async def test_a_lease_and_a_wait_of_a_clock_that_was_put_back_are_over(scene):
     scene.clock.advance(hours=-3)
     assert await scene.courier.deliver_once() == 1
     assert await scene.states() == ["sent"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_held_click_rings_soon_when_the_clock_is_put_back(scene, restarted):
+    await scene.courier.deliver_once()
+    await scene.due("click", due_at=scene.clock() + dt.timedelta(seconds=10))
+    scene.clock.advance(hours=-3)
+    courier = scene.another_courier() if restarted else scene.courier
+    assert await courier.deliver_once() == 1
+    assert await scene.states() == ["sent"]
+
+
+async def test_quiet_hours_hold_again_what_they_held_when_the_clock_is_put_back(scene):
+    span = Quiet(Span(dt.time(0), dt.time(23))).stored
+    await Account.all().update(quiet_hours=span)
+    await scene.due()
+    await scene.courier.deliver_once()
+    scene.clock.advance(hours=-1)
+    assert await scene.courier.deliver_once() == 0
+    assert (await Alert.get()).due_at > scene.clock()
+    await Account.all().update(quiet_hours=None)
+    await scene.due()
+    assert await scene.courier.deliver_once() == 1
 
 
 async def test_a_worker_keeps_its_lease_when_the_clock_is_put_back_under_it(scene):

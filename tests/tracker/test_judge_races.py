@@ -161,3 +161,7 @@ async def test_judges_of_one_database_share_its_mails(postgres_url, clock: Clock
         clock.advance(seconds=10)
         await shares[2].keep()
         assert shares[2].condition() == ("", ())
+        await shares[1].keep()
+        clock.advance(hours=-3)  # what both noted is of the future now
+        await shares[2].keep()
+        assert shares[2].condition() == ("", ())

@@ -24,9 +24,10 @@ _NOTE = (
     "INSERT INTO instance_state (key, value) VALUES (?, ?) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
-_SWEEP = "DELETE FROM instance_state WHERE key LIKE 'judge:%' AND value < ?"
+# What was noted for later than now is of the time before the clock was put back.
+_SWEEP = "DELETE FROM instance_state WHERE key LIKE 'judge:%' AND (value < ? OR value > ?)"
 _LEAVE = "DELETE FROM instance_state WHERE key = ?"
-_ALIVE = "SELECT key FROM instance_state WHERE key LIKE 'judge:%' AND value >= ? ORDER BY key"
+_ALIVE = "SELECT key FROM instance_state WHERE key LIKE 'judge:%' AND value BETWEEN ? AND ? ORDER BY key"
 
 
 class Shares:
@@ -44,12 +45,13 @@ class Shares:
     async def keep(self) -> None:
         """Notes that this judge is alive, once a second at the most, and sees who else is."""
         now = to_micros(self._services.now())
-        if is_sqlite() or now - self._noted < BEAT:
+        if is_sqlite() or 0 <= now - self._noted < BEAT:
             return
+        gone = (_stamp(now - 10 * ALIVE), _stamp(now + ALIVE))
         await self._services.writer.apply(
-            [Statement(_NOTE, [(self._name, _stamp(now))]), Statement(_SWEEP, [(_stamp(now - 10 * ALIVE),)])]
+            [Statement(_NOTE, [(self._name, _stamp(now))]), Statement(_SWEEP, [gone])]
         )
-        rows = await self._services.writer.fetch(_ALIVE, (_stamp(now - ALIVE),))
+        rows = await self._services.writer.fetch(_ALIVE, (_stamp(now - ALIVE), _stamp(now + ALIVE)))
         names = [row[0] for row in rows]
         self._place = names.index(self._name) if self._name in names else 0
         self._judges = max(1, len(names))
