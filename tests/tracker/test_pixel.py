@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from models import Agent, Hit, Link
+from models import Agent, Hit, Link, Message
 from models.database import DatabaseURL
 from tests import builders
 from tests.conftest import Clock
 from tests.tracker.running import Tracker, running
+from tracker.hits.judge import Judge
 from tracker.web.hits import GIF
 
 AGENT = "Mozilla/5.0 (Macintosh) Firefox/140.0"
@@ -108,7 +109,12 @@ async def test_head_is_answered_and_not_counted(tracker: Tracker, path: str) -> 
     for method in ("POST", "PROPFIND", "DELETE"):
         async with tracker.client.request(method, tracker.url(path), data=b"x") as answer:
             assert answer.status == 405
-    assert await Hit.all().count() == 0
+    await Judge(tracker.services).judge_once()
+    hits = await Hit.all().order_by("id")
+    assert [hit.method for hit in hits] == ["HEAD", "OPTIONS", "POST", "PROPFIND", "DELETE"]
+    assert {hit.verdict for hit in hits} == {"bot"}
+    mail = await Message.get()
+    assert (mail.opens, mail.total_opens) == (0, 5)
 
 
 async def test_a_token_of_a_link_is_no_pixel(tracker: Tracker, links: list[Link]) -> None:

@@ -2,7 +2,8 @@
 
 The reader of the mail never waits for us and never sees an error that can be helped: a pixel is 200 with the
 same bytes whatever happens; a link leads where it was meant to, as long as its target is cached or readable.
-Only a GET is recorded. No answer depends on a verdict, and none reflects anything of the request.
+Other methods than GET are recorded too: they come from programs that check a link, and never count. No
+answer depends on a verdict, and none reflects anything of the request.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ PIXEL_HEADERS = {
     "Server": SERVER_NAME,
 }
 _ALLOW = "GET, HEAD, OPTIONS"
+METHOD_LENGTH = 16  # as the table has it
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Type": "text/html; charset=utf-8",
@@ -138,21 +140,20 @@ async def _listening(app: web.Application) -> AsyncIterator[None]:
 
 async def pixel(request: web.Request) -> web.StreamResponse:
     """`/o/TOKEN.gif`, and anything else below `/o/`."""
-    refusal = _other_method(request)
-    if refusal is not None:
-        return refusal
     token = request.match_info["rest"].removesuffix(".gif")
-    if request.method == hdrs.METH_GET and TOKEN.fullmatch(token):
+    if TOKEN.fullmatch(token):
         await _record(request, "open", token)
-    return web.Response(body=GIF, headers=PIXEL_HEADERS)
+    return _other_method(request) or web.Response(body=GIF, headers=PIXEL_HEADERS)
 
 
 async def redirect(request: web.Request) -> web.StreamResponse:
     """`/c/TOKEN`: 302 to exactly what was asked for. The query is ignored."""
+    token = request.match_info["rest"]
     refusal = _other_method(request)
     if refusal is not None:
+        if TOKEN.fullmatch(token):
+            await _record(request, "click", token)
         return refusal
-    token = request.match_info["rest"]
     if not TOKEN.fullmatch(token):
         return web.Response(status=404, text=_NOT_FOUND, headers=_PAGE_HEADERS)
     try:
@@ -162,8 +163,7 @@ async def redirect(request: web.Request) -> web.StreamResponse:
         return web.Response(status=503, text=_TRY_AGAIN, headers=headers)
     if target is None:
         return web.Response(status=404, text=_NOT_FOUND, headers=_PAGE_HEADERS)
-    if request.method == hdrs.METH_GET:
-        await _record(request, "click", token)
+    await _record(request, "click", token)
     return web.Response(status=302, headers={**_PAGE_HEADERS, "Location": target})
 
 
@@ -178,7 +178,8 @@ async def _record(request: web.Request, kind: str, token: str) -> None:
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     described = describe(request.headers, request.headers.getall("X-Forwarded-For", ()))
     host = peer[0] if isinstance(peer, tuple) else None
-    await request.app[RECORDER].recorded(request.app[INTAKE].hit(kind, token, host, described))
+    hit = request.app[INTAKE].hit(kind, token, host, described, request.method[:METHOD_LENGTH])
+    await request.app[RECORDER].recorded(hit)
 
 
 def add_routes(app: web.Application) -> None:

@@ -68,15 +68,17 @@ class Intake:
         address = facts.client_address(peer, forwarded, self._proxies)
         return facts.origin_of(self._key, address, self._networks.label(address), agent)
 
-    def hit(self, kind: str, token: str, peer: str | None, described: Described) -> RawHit:
-        """The raw hit of a GET that arrived now."""
+    def hit(
+        self, kind: str, token: str, peer: str | None, described: Described, method: str = "GET"
+    ) -> RawHit:
+        """The raw hit of a request that arrived now."""
         agent = described.agent
         network, label, device = self._origin(peer, described.forwarded, agent)
         return RawHit(
             f"{self._prefix}{next(self._numbers):012x}",
             to_micros(self._now()),
             token,
-            "GET",
+            method,
             described.purpose,
             agent,
             network,
