@@ -31,9 +31,10 @@ class OwnAddress(Model):
 class Captured(Model):
     """A mail that the capture server took: the same one, sent again, is known by its key.
 
-    state: noted (on disk, to be understood) | bound (to the mail of its tokens) | watched (a mail without
-    tokens) | held (from an address that is not known as the account's) | reply | bounce | delay (a server
-    tries again) | auto (an out-of-office and its like) | ignored.
+    state: noted (on disk, to be understood) | arming (bound, and its mail not armed by it yet) | bound (to
+    the mail of its tokens) | watched (a mail without tokens) | held (from an address that is not known as
+    the account's) | reply | bounce | delay (a server tries again) | auto (an out-of-office and its like) |
+    ignored.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -54,7 +55,7 @@ class Captured(Model):
     recipient_id: int | None  # of a reply or a bounce: whose
     via = fields.CharField(max_length=8, default="smtp", db_default="smtp")  # smtp | imap
     guessed = fields.BooleanField(default=False, db_default=False)  # matched by subject and address only
-    facts: Any = fields.JSONField(null=True)  # of a held mail: its headers and its tag
+    facts: Any = fields.JSONField(null=True)  # of one that is noted, arming or held: its headers and its tag
     at = Instant()
 
     class Meta:
@@ -99,4 +100,5 @@ class Reminder(Model):
     class Meta:
         table = "reminder"
         unique_together = (("message", "kind", "due_at"),)
-        indexes = (("due_at",), ("account_id",), ("recipient_id",))
+        # Those that wait are found by due_at through a partial index: see migration 0007.
+        indexes = (("account_id",), ("recipient_id",))

@@ -7,7 +7,7 @@ from bot.commands.registry import Command, CommandError, Request
 from bot.words import listed, one_line, plural
 from models import Captured
 from tracker.mail.addresses import add_own_address, capture_addresses, own_addresses, renew_addresses
-from tracker.mail.capture import ignore_held, release_held
+from tracker.mail.held import ignore_held, release_held
 
 _WHAT_TO_TYPE = "type capture, capture new, or capture mine alice@acme.com"
 

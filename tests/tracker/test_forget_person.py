@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from models import Alert, Captured, Message, Outgoing, Person, Recipient
 from tests import builders
-from tests.tracker.judging import Court
+from tests.tracker.judging import Court, court
 from tests.tracker.posting import Post, post_office, written
 from tracker.mail.forget_person import StillSendingError, forget_person
 from tracker.person_file import person_file
+from tracker.sending.spool import Envelope, Spool
 
 ANA = "ana@acme.com"
 
@@ -36,6 +38,20 @@ async def test_a_copy_that_waits_is_hers_however_her_address_was_written(post: P
     with pytest.raises(StillSendingError):
         await forget_person(post.room.services, post.room.alice, ANA)
     assert await Recipient.filter(address=ANA).exists()
+
+
+async def test_a_mail_that_has_just_come_in_is_hers_before_anything_was_made_of_it(database, clock, tmp_path):
+    async with court(database, clock, data_dir=tmp_path) as room:
+        spool = Spool(tmp_path / "spool")
+        envelope = Envelope(room.alice.id, 1, "alice@home.example", ("Ana@Acme.com",), clock())
+        name = await spool.put(envelope, b"Subject: Lunch\r\n\r\nHi\r\n")
+        await spool.put(replace(envelope, account_id=room.alice.id + 1, recipients=("dan@acme.com",)), b"Hi")
+        with pytest.raises(StillSendingError):
+            await forget_person(room.services, room.alice, ANA)
+        await forget_person(room.services, room.alice, "dan@acme.com")
+        spool.remove(name)
+        await forget_person(room.services, room.alice, ANA)
+        spool.close()
 
 
 async def test_a_mail_to_both_spellings_of_one_address_goes_at_once(room: Court):

@@ -97,10 +97,10 @@ async def test_a_tag_and_the_time_of_arrival_survive_the_waiting(room, clock):
 async def test_a_copy_that_breaks_us_stops_no_other(room, monkeypatch, caplog):
     real = intake.take_copy
 
-    async def breaks(services, box, parsed, *rest):
+    async def breaks(services, box, parsed, *rest, **more):
         if parsed.message_id == "1@x":
             raise RuntimeError("a fault of ours")
-        return await real(services, box, parsed, *rest)
+        return await real(services, box, parsed, *rest, **more)
 
     monkeypatch.setattr(intake, "take_copy", breaks)
     async with posting(room) as post:

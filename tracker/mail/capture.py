@@ -38,6 +38,8 @@ from tracker.replies.noting import Answer, store_answer
 from tracker.services import Services
 
 SENT_LONG_BEFORE = dt.timedelta(hours=1)
+_KEPT = ("held", "arming")  # states in which something is still to be done with what the copy says
+_FOLLOWED_UP = ("arming", "bound", "reply")  # in which hits of the mail are judged anew
 _TRIES = 5
 _PAUSES = (0.5, 0.5, 1.0, 2.0, 4.0)  # seconds; clients wait ten minutes (RFC 5321, 4.5.3.2.6)
 
@@ -57,6 +59,7 @@ class _Copy:
     parsed: Parsed
     key: str
     arrived: dt.datetime
+    noted: bool  # its row is there, unless somebody erased it
     tag: Tag = field(init=False)
     sender: str | None = field(init=False)
     people: dict[str, str] = field(init=False)  # name by address
@@ -85,15 +88,22 @@ def key_of(parsed: Parsed, raw: bytes) -> str:
 
 
 async def take_copy(
-    services: Services, box: CaptureBox, parsed: Parsed, key: str, arrived: dt.datetime
+    services: Services,
+    box: CaptureBox,
+    parsed: Parsed,
+    key: str,
+    arrived: dt.datetime,
+    *,
+    noted: bool = False,
 ) -> str:
     """Stores what the copy means, and arms what it is a copy of; the state it came to (Captured.state).
 
-    Raises RefusedMailError for a mail that must not be taken, and what the database raises.
+    A copy that was `noted` and is not there any more was forgotten meanwhile, and means nothing. Raises
+    RefusedMailError for a mail that must not be taken, and what the database raises.
     """
     if parsed.doubled:
         raise RefusedMailError(f"5.6.0 more than one {parsed.doubled.title()} header")
-    copy = _Copy(services, box, parsed, key, arrived)
+    copy = _Copy(services, box, parsed, key, arrived, noted)
 
     async def write() -> tuple[str, list[Message]]:
         return await _write(copy)
@@ -107,6 +117,8 @@ async def take_copy(
                 raise
     for mail in mails:
         await (judge_answered(services, mail) if state == "reply" else _arm(services, mail, copy.sent))
+    if state == "arming":
+        state = await _note_armed(copy)
     services.wake.ring(OUTBOX)
     log.info("a captured mail is %s", state)
     return state
@@ -115,8 +127,8 @@ async def take_copy(
 async def _arm(services: Services, mail: Message, sent: dt.datetime) -> None:
     """Arms the mail and judges its hits anew; waits for a writer that is held up for a while.
 
-    Raises WriterDownError in the end: the client is told to bring the copy again, though it is stored. Then
-    it is found, and this is done once more.
+    Raises WriterDownError in the end: the client is told to bring the copy again, though it is stored. Then,
+    or when the next sweep finds it (tracker/mail/intake.py), this is done once more.
     """
     for pause in (*_PAUSES, None):
         try:
@@ -129,31 +141,11 @@ async def _arm(services: Services, mail: Message, sent: dt.datetime) -> None:
             await asyncio.sleep(pause)
 
 
-async def release_held(services: Services, account: Account, address: str) -> int:
-    """Takes the mails that were held because nobody knew `address` as the account's; how many.
-
-    Each is noted first, as if it had just come: what is not understood here the next sweep does
-    (tracker/mail/intake.py), also after a crash.
-    """
-    rows = await Captured.filter(account_id=account.id, state="held", from_address=address).order_by("id")
-    taken = 0
-    for row in rows:
-        facts = row.facts if isinstance(row.facts, dict) else {}
-        parsed = Parsed.from_json(str(facts.get("mail", "{}")))
-        box = CaptureBox(account.id, is_public=False, tag=str(facts.get("tag", "")))
-        if await Captured.filter(id=row.id, state="held").update(state="noted"):
-            await take_copy(services, box, parsed, row.key, row.at)
-            taken += 1
-    return taken
-
-
-async def ignore_held(account: Account, row_id: int) -> Captured | None:
-    """Lets a held mail go, with what was kept of it; None where the account holds none such."""
-    row = await Captured.get_or_none(id=row_id, account_id=account.id, state="held")
-    if row is None:
-        return None
-    gone = await Captured.filter(id=row.id, state="held").update(state="ignored", facts=None)
-    return row if gone else None
+async def _note_armed(copy: _Copy) -> str:
+    """Nothing is left to do for the copy, and nothing to keep of it."""
+    rows = Captured.filter(account_id=copy.box.account_id, key=copy.key, state="arming")
+    await atomically(lambda: rows.update(state="bound", facts=None))
+    return "bound"
 
 
 async def _write(copy: _Copy) -> tuple[str, list[Message]]:
@@ -163,9 +155,12 @@ async def _write(copy: _Copy) -> tuple[str, list[Message]]:
         # Another process may have it in hand: whoever takes the row goes on.
         taken = await Captured.filter(id=known.id, state="noted").delete()
         known = None if taken else await Captured.get(account_id=copy.box.account_id, key=copy.key)
+        copy.noted = not taken
     if known is not None:
         again = await Message.filter(id=known.message_id) if known.message_id else []
-        return known.state, again if known.state in ("bound", "reply") else []
+        return known.state, again if known.state in _FOLLOWED_UP else []
+    if copy.noted:
+        return "ignored", []
     account = await Account.get(id=copy.box.account_id)
     places = await Destination.filter(account_id=account.id, off_at__isnull=True)
     news = News(copy.services.now(), account.id, places, copy.key)
@@ -174,16 +169,16 @@ async def _write(copy: _Copy) -> tuple[str, list[Message]]:
         state, mails = await store_answer(_answer(copy), match, places, news), [match.message]
     else:
         state, mails = await _understand(copy, account, match, places, news)
-        held = {"mail": copy.parsed.to_json(), "tag": copy.box.tag} if state == "held" else None
+        kept = {"mail": copy.parsed.to_json(), "tag": copy.box.tag} if state in _KEPT else None
         row = await Captured.create(
             account_id=account.id, key=copy.key, state=state, message=mails[0] if mails else None,
-            from_address=copy.sender, facts=held, at=copy.arrived,
+            from_address=copy.sender, facts=kept, at=copy.arrived,
         )  # fmt: skip
-        if held:
+        if state == "held":
             news.offer("It's mine", f"capture take {row.id}")
             news.offer("Ignore", f"capture ignore {row.id}")
     await news.post(mails[0] if mails else None)
-    return state, mails if state in ("bound", "reply") else []
+    return state, mails if state in _FOLLOWED_UP else []
 
 
 def _answer(copy: _Copy) -> Answer:
@@ -229,7 +224,7 @@ async def _understand(
         return "ignored", []
     await keep_orders(copy.tag, account, mail, copy.sent, copy.arrived, news)
     await post_cards(mail, places, copy.services.now())
-    return "bound" if bound else "watched", [mail]
+    return "arming" if bound else "watched", [mail]
 
 
 _GMAIL_ASKS = "forwarding-noreply@google.com"

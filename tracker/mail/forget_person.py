@@ -7,10 +7,12 @@ there. An audit row says that it was done, and holds no address either.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tortoise.expressions import F, Q
 
@@ -40,6 +42,7 @@ from tracker.keys import new_code, veiled_token
 from tracker.mail.forget import NEVER_SHOWN, NOTHING_COUNTED, delete_in_batches, erase_message
 from tracker.mail.spellings import address_forms
 from tracker.mail.traces import FORGOTTEN, leave_alert_traces, leave_answer_traces
+from tracker.sending.spool import envelopes
 from tracker.services import Services
 
 _WAITING = "waiting"
@@ -69,7 +72,7 @@ async def forget_person(services: Services, account: Account, address: str) -> F
     Raises StillSendingError, and WriterDownError or what the database raises: what is done stays done.
     """
     forms = address_forms(address)
-    await _refuse_while_sending(account, forms)
+    await _refuse_while_sending(services, account, forms)
     parts = await Recipient.filter(address__in=forms, message__account_id=account.id).order_by("id")
     await Link.filter(recipient_id__in=[part.id for part in parts]).update(recording=False)
     mails = hits = links = 0
@@ -90,11 +93,23 @@ async def forget_person(services: Services, account: Account, address: str) -> F
     return gone
 
 
-async def _refuse_while_sending(account: Account, forms: Sequence[str]) -> None:
-    """A spooled mail makes its rows anew for as long as one of its copies waits."""
+async def _refuse_while_sending(services: Services, account: Account, forms: Sequence[str]) -> None:
+    """A spooled mail makes its rows, and makes them anew for as long as one of its copies waits."""
     spools = Outgoing.filter(_copies_to(account, forms)).values_list("spool", flat=True)
     if await Outgoing.filter(spool__in=await spools, state=_WAITING).exists():
         raise StillSendingError
+    names = await asyncio.to_thread(_spooled_to, services.settings.data_dir / "spool", account.id, forms)
+    if set(names) - {row.spool for row in await Outgoing.filter(spool__in=names)}:
+        raise StillSendingError
+
+
+def _spooled_to(spool: Path, account_id: int, forms: Sequence[str]) -> list[str]:
+    """The account's mails to her in the spool of this machine."""
+    return [
+        name
+        for name, envelope in envelopes(spool)
+        if envelope.account_id == account_id and any(one.lower() in forms for one in envelope.recipients)
+    ]
 
 
 def _copies_to(account: Account, forms: Sequence[str]) -> Q:

@@ -139,10 +139,11 @@ class Intake:
         self._bell.set()
 
     async def _left(self, until: dt.datetime) -> list[Noted]:
-        """Copies that were noted until then and that nobody understood, oldest first."""
+        """Copies that were noted until then and that nobody understood, or not to the end, oldest first."""
         try:
             rows = await Captured.filter(
-                account_id__in=Subquery(Account.all().values("id")), state="noted", at__lte=until
+                account_id__in=Subquery(Account.all().values("id")), state__in=("noted", "arming"),
+                at__lte=until,
             ).order_by("id").limit(MOST_REMEMBERED)  # fmt: skip
         except DATABASE_FAULTS:
             return []
@@ -152,7 +153,7 @@ class Intake:
         """One copy; while others come in, it leaves them most of the time."""
         began = asyncio.get_running_loop().time()
         try:
-            await take_copy(self._services, noted.box, noted.parsed, noted.key, noted.arrived)
+            await take_copy(self._services, noted.box, noted.parsed, noted.key, noted.arrived, noted=True)
         except (*DATABASE_FAULTS, WriterDownError):
             log.warning("the database does not answer, a noted copy waits")
             self._noted.appendleft(noted)

@@ -196,6 +196,17 @@ class Spool:
         self._journal.close()
 
 
+def envelopes(directory: Path) -> Iterator[tuple[str, Envelope]]:
+    """The mails that wait in a spool, which need not be there, by their names. Blocks."""
+    try:
+        names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError, SpoolFaultError), (directory / name).open("rb") as file:
+            yield name, _read_envelope(file.readline(), name)
+
+
 def count_waiting(directory: Path) -> int:
     """How many mails wait in a spool, which need not be there. Blocks."""
     try:
