@@ -69,6 +69,10 @@ def postgres_server() -> Iterator[str]:
 
     server = get_server(folder / "data", cleanup_mode="delete")
     try:
+        # No test cuts the power: what a killed process wrote is there without waiting for the disk.
+        for setting in ("fsync", "full_page_writes"):
+            server.psql(f"ALTER SYSTEM SET {setting} = off")
+        server.psql("SELECT pg_reload_conf()")
         yield server.get_uri()
     finally:
         server.cleanup()
@@ -127,7 +131,7 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
     else:
         await build_schema(parse_database_url(template))
     name = f"test_{next(_databases)}"
-    await _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE mailbell_template")
+    await _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE mailbell_template STRATEGY file_copy")
     EXECUTOR_CACHE.clear()
     yield with_database(postgres_server, name)
     await _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")

@@ -40,21 +40,24 @@ async def test_looking_spends_nothing_and_connecting_does(site: Site, host: Mail
     assert host.tried == ["alice@acme.com"]
 
 
+def other_than(letter: str) -> str:
+    return "b" if letter == "a" else "a"
+
+
 @pytest.mark.parametrize("change", ["end", "letter", "purpose", "empty", "long", "dots", "nul"])
 async def test_a_forged_link_says_nothing(site: Site, alice: Account, change: str) -> None:
     url = await make_ticket(site.services, alice)
     name, _, signature = url.rpartition("/")[2].rpartition(".")
     forged = {
-        "end": f"{name}.{signature[:-1]}0",
-        "letter": f"{'a' + name[1:]}.{signature}",
+        "end": f"{name}.{signature[:-1]}{other_than(signature[-1])}",
+        "letter": f"{other_than(name[0])}{name[1:]}.{signature}",
         "purpose": f"{name.replace('-n', '-r1')}.{signature}",
         "empty": ".",
         "long": "x" * 2000,
         "dots": "..%2f..%2fetc",
         "nul": "%00",
     }[change]
-    if forged == f"{name}.{signature}":
-        pytest.skip("that change changed nothing")
+    assert forged != f"{name}.{signature}"
     for method in ("GET", "POST"):
         answer = await site.client.request(
             method, f"/connect/{forged}", data={"step": "login"} if method == "POST" else None
