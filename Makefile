@@ -6,8 +6,9 @@ BIN := .venv/bin
 
 .venv: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("mailbell needs Python 3.11 or newer, found " + sys.version.split()[0] + ": set PYTHON=/path/to/python3")'
+	@echo "Setting up .venv: this takes a minute or two, once."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch .venv
 
 run: .venv

@@ -53,6 +53,6 @@ SENT = Command(
     summary="Say that a tracked mail has left: it counts from then on",
     usage="[CODE]",
     handler=answer_sent,
-    details=("Opens before that are yours, composing. Without a code it is your newest mail.",),
+    details=("Opens before that are yours, composing. Without a code it is your newest mail that waits.",),
     examples=("sent", "sent k7m2qx"),
 )

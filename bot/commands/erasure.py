@@ -94,7 +94,7 @@ async def _ask_mail(message: Message) -> Reply:
 async def _forget_mail(request: Request, message: Message) -> Reply:
     gone = await forget_message(request.services, request.account, message.code)
     if gone is None:
-        raise CommandError(f"{message.code} is gone already")
+        raise CommandError(f"that mail ({message.code}) is gone already")
     return Reply(
         title=f"{gone.code} is forgotten, with {plural(gone.hits, 'event')}.",
         lines=(_REPLACED,),
@@ -111,7 +111,9 @@ async def _ask_person(request: Request, address: str) -> Reply:
         lines=(
             f"{plural(mails, 'mail')} went there: those to nobody else go wholly, of the others that part. "
             "With them go opens, clicks, replies and settings. Links in them go on working. "
-            "This cannot be undone.",
+            "This cannot be undone."
+            if mails
+            else "No mail of yours went there; what else I have of that address goes. This cannot be undone.",
             "To hand over first what I know: export " + name,
             f"To do it, type: forget {name} {_SURE}",
         ),

@@ -64,8 +64,8 @@ def explain(word: str) -> Reply:
 
 
 async def answer_cancel(_: Request) -> Reply:
-    """`cancel` where nothing is being asked; conversation.py ends dialogues itself."""
-    return Reply(title="There is nothing to cancel.", private=False)
+    """`cancel` and `skip` where nothing is being asked; conversation.py ends dialogues itself."""
+    return Reply(title="I am not asking anything just now.", private=False)
 
 
 HELP = Command(

@@ -55,7 +55,10 @@ async def _invite_somebody(request: Request) -> Reply:
     return Reply(
         title="Send the text below to the person you invite. It works once, for 7 days.",
         copyable=(("Invitation", await _invitation(settings, "You are invited to mailbell.", code)),),
-        lines=("They get an account of their own: you do not see their mails, they do not see yours.",),
+        lines=(
+            "They get an account of their own: you do not see their mails, they do not see yours.",
+            *_nowhere(settings),
+        ),
         buttons=((Button("Who is in", "invite list"),),),
         data={"code": code},
     )
@@ -67,8 +70,18 @@ async def _link_own_chat(request: Request) -> Reply:
     return Reply(
         title="Send me the code below from your other chat. It works once, for 7 days; keep it to yourself.",
         copyable=(("Code", await _invitation(settings, "", code)),),
-        lines=("Both chats then act for the same account, and both ring.",),
+        lines=("Both chats then act for the same account, and both ring.", *_nowhere(settings)),
         data={"code": code},
+    )
+
+
+def _nowhere(settings: Settings) -> tuple[str, ...]:
+    """A code is of no use before there is a chat to send it in."""
+    if settings.slack_bot_token is not None or settings.telegram_bot_token is not None:
+        return ()
+    return (
+        "Neither Slack nor Telegram is set up here yet, so there is no chat to send it in: put "
+        "SLACK_BOT_TOKEN or TELEGRAM_BOT_TOKEN into .env (.env.example and README say how) and start anew.",
     )
 
 

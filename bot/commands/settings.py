@@ -16,7 +16,7 @@ from tortoise.expressions import F
 
 from bot.chat import Button, Reply
 from bot.commands import settings_peace as peace
-from bot.commands.arguments import MODES, POLICIES, own_mail, read_choice
+from bot.commands.arguments import MODES, POLICIES, read_choice
 from bot.commands.mutes import ensure_person
 from bot.commands.registry import Command, CommandError, Request
 from bot.commands.settings_here import change_here, tell_purpose
@@ -26,6 +26,7 @@ from models import Account, Card, Destination, Link, Message, Person
 from models.columns import to_micros
 from models.database import atomically
 from models.wake import OUTBOX
+from tracker.insights.lists import find_message
 from tracker.mail.draft import read_address
 
 _RINGS = {"opens": "ring_opens", "clicks": "ring_clicks"}
@@ -45,13 +46,18 @@ async def answer_settings(request: Request) -> Reply:
     address = read_address(word)
     if address:
         return await _change_person(request, address, rest.strip())
-    if not rest.strip():
-        near = difflib.get_close_matches(word.lower(), _CHANGES, 1)
-        if near:
-            raise CommandError(
-                f"there is no setting “{one_line(word, 30)}”; did you mean: settings {near[0]}?"
-            )
-    return await _change_mail(request, await own_mail(request, word), rest.strip())
+    message = await find_message(request.account, word.strip("#.,:").lower())
+    if message is None:
+        raise CommandError(_no_such_setting(word))
+    return await _change_mail(request, message, rest.strip())
+
+
+def _no_such_setting(word: str) -> str:
+    near = difflib.get_close_matches(word.lower(), _CHANGES, 1)
+    more = (
+        f"did you mean: settings {near[0]}?" if near else "type help settings, or list for your mails' codes"
+    )
+    return f"there is no setting “{one_line(word, 30)}”, and no mail of yours has that code; {more}"
 
 
 async def _show(request: Request) -> Reply:
@@ -210,7 +216,7 @@ async def _change_mail_mode(request: Request, message: Message, value: str) -> R
         )
     if message.mode in _STRICTNESS and _STRICTNESS.index(mode) < _STRICTNESS.index(message.mode):
         raise CommandError(
-            f"{message.code} records {MODES[message.mode]}, and a mail's mode only gets stricter; "
+            f"that mail records {MODES[message.mode]}, and a mail's mode only gets stricter; "
             "for more, make a new one with track"
         )
 

@@ -82,7 +82,7 @@ async def _numbered(message: Message, words: list[str], verb: str) -> Hit:
     hit = await numbered(message, int(number[1])) if number else None
     if hit is None:
         raise CommandError(
-            f"{code} has no request number {one_line(words[0], 12)}. Type why {code} to see the numbers, "
+            f"there is no request number {one_line(words[0], 12)} of {code}. Type why {code} to see all, "
             f"then such as: {verb} {code} 3"
         )
     return hit
@@ -140,8 +140,9 @@ async def _undo(request: Request, text: str) -> Reply:
     progress = await teaching.apply(request.services, lesson, SECONDS)
     message = await Message.get_or_none(id=lesson.message_id) if lesson.message_id else None
     changed = f"{plural(progress.hits, 'event')} in {plural(progress.mails, 'mail')}"
+    are = "is" if progress.hits == 1 else "are"
     return Reply(
-        title=f"Taken back: {_said(lesson)}. {changed} are judged anew.",
+        title=f"Taken back: {_said(lesson)}. {changed} {are} judged anew.",
         lines=tuple(line for line in _also(progress) if "many" in line),
         buttons=_ways(message) if message else (),
         data={"taught": lesson.id, "changed": progress.hits, "done": progress.done},

@@ -26,7 +26,7 @@ async def answer_show(request: Request) -> Reply:
     message = await find_mail(request, request.arguments)
     found = await snapshot(message.id)
     if found is None:
-        raise CommandError(f"{message.code} is gone")
+        raise CommandError(f"that mail ({message.code}) is gone")
     now, zone = request.services.now(), zone_of(request.account.timezone)
     hits = await Hit.filter(message_id=message.id).order_by("-at", "-id").limit(EVENTS)
     lines = [

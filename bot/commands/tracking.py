@@ -119,13 +119,25 @@ async def answer_link(request: Request) -> Reply:
     tracked = await add_link(request.services, request.account, urls[0].strip("<>"), message)
     code = tracked.message.code
     where = f"in {quoted(tracked.message.subject)} ({code})" if message else f"as {code}"
+    waits = () if message else _counts_from(request)
+    buttons = (Button("Details", f"show {code}"), Button("Mute", f"mute {code}"))
     return Reply(
         title=f"The link is tracked {where}.",
-        lines=("Put it where the plain link would stand; I ring when it is clicked.", *tracked.warnings),
+        lines=(
+            "Put it where the plain link would stand; I ring when it is clicked.",
+            *waits,
+            *tracked.warnings,
+        ),
         copyable=tuple(_named(tracked.links)),
-        buttons=((Button("Details", f"show {code}"), Button("Mute", f"mute {code}")),),
+        buttons=((Button("Sent", f"sent {code}"), *buttons) if waits else buttons,),
         data=tracked_fields(tracked),
     )
+
+
+def _counts_from(request: Request) -> tuple[str, ...]:
+    """A click before the link is out is its maker's, trying it."""
+    seconds = request.services.settings.arm_after_seconds
+    return (f"It counts in {seconds} seconds by itself, or at once when you press Sent.",) if seconds else ()
 
 
 async def answer_write(request: Request) -> Reply:

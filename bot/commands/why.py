@@ -18,7 +18,13 @@ from tracker.insights.timeline import Page, Wanted, page_of
 
 PAGE = 6
 _KINDS = {"open": "open", "opens": "open", "click": "click", "clicks": "click"}
+_COUNTED = {"counted": True, "uncounted": False}
+_NARROWING = _KINDS.keys() | _COUNTED.keys()
 _PAGE = re.compile(r"page:(\d{1,6})")
+_UNSEEN = {
+    "full": "No open seen does not mean that nobody looked: pictures may be blocked.",
+    "clicks": "Clicks only: there is no pixel, so opens stay unseen.",
+}
 _HIDDEN = "place and device hidden"
 
 
@@ -50,8 +56,8 @@ async def _split(request: Request) -> tuple[Message, list[str]]:
     message = await find_message(request.account, words[0].strip("#.,:")) if words else None
     if message is not None:
         return message, words[1:]
-    pages = [word for word in words if _PAGE.fullmatch(word)]
-    return await find_mail(request, " ".join(word for word in words if word not in pages)), pages
+    narrowing = [word for word in words if _PAGE.fullmatch(word) or word.lower().strip(",") in _NARROWING]
+    return await find_mail(request, " ".join(word for word in words if word not in narrowing)), narrowing
 
 
 def _wanted(words: Sequence[str], people: Sequence[Recipient], links: Sequence[Link]) -> Wanted:
@@ -61,8 +67,8 @@ def _wanted(words: Sequence[str], people: Sequence[Recipient], links: Sequence[L
     for word in (word.lower().strip(",") for word in words):
         if word in _KINDS:
             kind = _KINDS[word]
-        elif word in ("counted", "uncounted"):
-            counted = word == "counted"
+        elif word in _COUNTED:
+            counted = _COUNTED[word]
         else:
             these = {one.id for one in people if word in one.address or word in one.name.lower()}
             those = {one.id for one in links if one.kind == "click" and word in _said_of(one)}
@@ -84,7 +90,7 @@ def _nothing(message: Message, words: Sequence[str]) -> Reply:
     narrowed = f" that fits “{one_line(' '.join(words), 40)}”" if words else ""
     return Reply(
         title=f"{quoted(message.subject)} ({message.code}): nothing was requested yet{narrowed}.",
-        lines=("No open seen does not mean that nobody looked: pictures may be blocked.",),
+        lines=(_UNSEEN[message.mode],) if message.mode in _UNSEEN else (),
         buttons=((Button("Details", f"show {message.code}"),),),
         data={"message": message.code, "hits": []},
     )
@@ -98,7 +104,7 @@ def _counts(message: Message) -> str:
 
 
 def _which(page: Page, words: Sequence[str]) -> str:
-    narrowed = f" with {one_line(' '.join(words), 60)}" if words else ""
+    narrowed = f" for “{one_line(' '.join(words), 60)}”" if words else ""
     where = f", page {page.number} of {page.pages}" if page.pages > 1 else ""
     return f"{plural(page.total, 'request')}{narrowed}, newest first{where}:"
 

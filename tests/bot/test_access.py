@@ -114,6 +114,7 @@ async def test_whoever_runs_the_instance_invites_from_the_terminal(
 ):
     reply = await Person(conversation, "console", platform="console", user_id="console").types("invite")
     assert reply.data["code"]
+    assert "no chat to send it in" in reply.text
 
 
 async def test_the_invitation_holds_telegrams_link_once_the_bots_name_is_known(

@@ -66,6 +66,11 @@ async def test_what_cannot_be_tracked_is_explained(alice: Person):
 async def test_a_link_is_tracked_alone_or_in_a_mail(alice: Person, clock: Clock):
     alone = await alice.types("link https://acme.com/deck")
     assert alone.data["links"][0]["tracked_url"] in alone.text
+    assert alone.data["pixel_url"] is None
+    assert "in 60 seconds" in alone.text
+    assert f"sent {alone.data['message']}" in actions(alone)
+    for deed in ("list", "show", "why"):
+        assert "open seen" not in (await alice.types(deed)).text
     mail = await builders.mail(alice.account, clock(), links=())
     inside = await alice.types(f"link https://acme.com/plan {mail.code.upper()}")
     assert inside.data["message"] == mail.code

@@ -112,6 +112,12 @@ async def test_best_in_general_is_about_all_readers_and_follows_the_zone(alice: 
     assert (await alice.types("best")).data["hour"] == 18
 
 
+async def test_the_first_opens_of_a_new_account_show_at_once(alice: talk.Person, clock: Clock):
+    assert (await alice.types("best")).data["opens"] == 0
+    await read_at(alice.account, clock, "ana@acme.com", 9, mails=3)
+    assert (await alice.types("best")).data["opens"] == 3
+
+
 async def test_what_is_usual_is_worked_out_from_time_to_time(
     alice: talk.Person, clock: Clock, bot_services: Services
 ):

@@ -155,6 +155,8 @@ async def test_a_time_zone_is_found_by_name_or_city(alice: talk.Person, typed: s
         ("settings ana@acme.com", "settings ana@acme.com opens first"),
         ("settings ana@acme.com opens loud", "all, important, first, none, default"),
         ("settings zzzzzz opens first", "list"),
+        ("settings opns first", "settings opens"),
+        ("settings xyz", "help settings"),
     ],
 )
 async def test_a_wrong_setting_says_what_to_type(alice: talk.Person, text: str, remedy: str):

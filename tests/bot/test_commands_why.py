@@ -116,6 +116,9 @@ async def test_why_is_narrowed_by_kind_recipient_link_and_what_counts(
     ):
         reply = await alice.types(f"why {mail.code} {words}")
         assert [line.split()[0] for line in entries(reply)] == numbers, words
+        assert f"for “{words}”" in reply.text
+    newest = await alice.types("why Uncounted, opens")
+    assert [line.split()[0] for line in entries(newest)] == ["#2"]
     assert "someone of 2" in (await alice.types(f"why {mail.code} deck")).text
     assert "nothing was requested yet" in (await alice.types(f"why {mail.code} price")).title
     wrong = await alice.types(f"why {mail.code} carrots")

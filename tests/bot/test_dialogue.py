@@ -77,7 +77,7 @@ async def test_cancel_ends_it(alice: Person, word: str):
     reply = await (alice.types(word) if word[0] == "/" else alice.plainly(word))
     assert "stopped asking" in reply.title
     assert not await Dialogue.exists()
-    assert (await alice.types("cancel")).title == "There is nothing to cancel."
+    assert (await alice.types("cancel")).title == "I am not asking anything just now."
 
 
 async def test_another_command_in_between_ends_it_politely(alice: Person):

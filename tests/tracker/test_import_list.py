@@ -55,7 +55,7 @@ async def test_a_bad_row_is_named_by_its_line_and_the_others_go_on(sqlite_databa
     ]
     assert "column to is empty" in rows[1].error
     assert "ana@acme is no address" in rows[2].error
-    assert "ftp://acme.com cannot be tracked" in rows[3].error
+    assert "“ftp://acme.com” cannot be tracked" in rows[3].error
     assert rows[1].fields == {}
     assert rows[0].tracked.message.subject == "two lines"
     assert rows[4].tracked.message.subject == "=1+1 https://not.a.link bob@not.a.recipient"

@@ -16,7 +16,7 @@ from models.columns import to_micros
 from tracker.insights.best import Best, NotEnough, best_of
 from tracker.insights.grid import Grid, Letter, grid_of
 from tracker.insights.reading import copies_to, newest_copies, opens_of
-from tracker.insights.usual import Group, group_of
+from tracker.insights.usual import LEAST_OPENS, Group, group_of
 from tracker.services import Services
 
 MAILS = 200  # the newest to one person: habits change
@@ -59,6 +59,8 @@ async def habits_of(services: Services, account: Account, address: str) -> Habit
 async def habits_of_all(services: Services, account: Account) -> Habits:
     """When everybody the account writes to looks at mail, each in their own zone."""
     group, grid = await _usual(services, account)
+    if grid.opens < LEAST_OPENS:  # a new account waits for each open, and has few to read
+        group, grid = await _work_out(services, account)
     return Habits(best_of(grid, group.neutral), account.timezone or "UTC", False, grid.mails)
 
 

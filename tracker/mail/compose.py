@@ -98,7 +98,7 @@ async def _attach_link(services: Services, message: Message, target: str) -> tup
     """The link of `message` to `target`, and the addresses that keep it from recording."""
     if message.mode == "off":
         raise DraftError(
-            f"{message.code} is not tracked, so a link in it cannot be. Make a new one with track."
+            f"The mail {message.code} is not tracked, so a link in it cannot be. Make a new one with track."
         )
     links = await Link.filter(message_id=message.id, kind="click").order_by("position")
     recipients = await Recipient.filter(message_id=message.id).order_by("position")
@@ -107,7 +107,9 @@ async def _attach_link(services: Services, message: Message, target: str) -> tup
     if same is not None:
         return same, refused
     if len(links) >= MAX_LINKS:
-        raise DraftError(f"{message.code} has {MAX_LINKS} links already. Make a new mail with track.")
+        raise DraftError(
+            f"The mail {message.code} has {MAX_LINKS} links already. Make a new mail with track."
+        )
     link = await Link.create(
         token=new_token(),
         kind="click",
@@ -218,7 +220,7 @@ class _Batch:
                 code=code,
                 subject=draft.subject,
                 origin=self.origin,
-                mode=mode_for(self.account, (one.address for one in draft.recipients)),
+                mode=self._mode(draft),
                 created_at=self.now,
                 arms_at=arms_at,
                 details={"untracked": list(draft.untracked)} if draft.untracked else None,
@@ -227,6 +229,11 @@ class _Batch:
         )
         stored = {message.code: message for message in await Message.filter(code__in=codes)}
         return [stored[code] for code in codes]
+
+    def _mode(self, draft: Draft) -> str:
+        """A link on its own has no mail to put a pixel into."""
+        mode = mode_for(self.account, (one.address for one in draft.recipients))
+        return "clicks" if self.origin == "link" and mode == "full" else mode
 
     async def _only_recipients(self, messages: Sequence[Message], drafts: Sequence[Draft]) -> dict[int, int]:
         """Recipient ids by message id, of the mails that go to one person: pixel and links are theirs."""

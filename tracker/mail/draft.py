@@ -109,11 +109,11 @@ def read_url(text: str) -> str:
         usable = False
     if not usable or " " in url:
         raise DraftError(
-            f"{shorten(url, 60) or 'That'} cannot be tracked: only links that begin with http:// or "
+            f"“{shorten(url, 60)}” cannot be tracked: only a whole link that begins with http:// or "
             "https:// can. Leave it out, or type it like https://acme.com/deck"
         )
     if len(url) > MAX_URL:
-        raise DraftError(f"{shorten(url, 60)} is longer than {MAX_URL} characters; use a shorter link")
+        raise DraftError(f"“{shorten(url, 60)}” is longer than {MAX_URL} characters; use a shorter link")
     return url
 
 
