@@ -22,6 +22,9 @@ from tests.models.every_table import MOMENT, ROWS, counts, fill_by_schema, index
 from tests.models.made_up import migrations_with
 from tests.models.migrating import REBUILDS, empty, fill
 
+# By a migration that says so.
+TAKEN_AWAY = {("reminder", ("due_at",), False, False)}
+
 
 async def test_each_migration_keeps_every_row_and_index(bare_url: DatabaseURL, tmp_path: Path):
     """Rows in every table as it is after each migration, and then through all that follow."""
@@ -39,7 +42,7 @@ async def test_each_migration_keeps_every_row_and_index(bare_url: DatabaseURL, t
             assert {table: after[table] for table in before if table in after} == {
                 table: rows for table, rows in before.items() if table in after
             }
-            assert indexed <= await indexes(bare_url)
+            assert indexed - TAKEN_AWAY <= await indexes(bare_url)
 
 
 async def _fill_as_it_is(url: DatabaseURL, scratch: Path, package: str, up_to: str) -> None:

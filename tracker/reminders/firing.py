@@ -11,7 +11,8 @@ import datetime as dt
 import logging
 from typing import Any
 
-from tortoise.expressions import Subquery
+from tortoise.expressions import Q, Subquery
+from tortoise.queryset import QuerySet
 
 from models import Account, Alert, Card, Destination, Message, Reminder
 from models.columns import to_micros
@@ -34,20 +35,32 @@ log = logging.getLogger(__name__)
 
 async def fire_due(services: Services) -> int:
     """Fires what is due and has a chat to ring in; how many reminders rang."""
-    now, fired, seen = services.now(), 0, 0
+    now, fired = services.now(), 0
+    last: Reminder | None = None
     while True:
-        # Whoever has no chat at the moment gets theirs, late, when they have one again.
-        listening = Destination.filter(off_at__isnull=True).values("account_id")
-        due = Reminder.filter(**_OPEN, due_at__lte=now, id__gt=seen, account_id__in=Subquery(listening))
-        rows = await due.order_by("id").limit(BATCH)
+        rows = await due_reminders(now, last).limit(BATCH)
         for one in rows:
-            seen = one.id
             fired += await fire(one, now)
         if len(rows) < BATCH:
             break
+        last = rows[-1]
     if fired:
         services.wake.ring(OUTBOX)
     return fired
+
+
+def due_reminders(now: dt.datetime, after: Reminder | None = None) -> QuerySet[Reminder]:
+    """Those that are due and wait, the longest due first; `after` this one.
+
+    Whoever has no chat at the moment gets theirs, late, when they have one again. (Excluded, because SQLite
+    would go by account for those that are included, and through all that ever rang.)
+    """
+    listening = Destination.filter(off_at__isnull=True).values("account_id")
+    deaf = Account.exclude(id__in=Subquery(listening)).values("id")
+    due = Reminder.filter(**_OPEN, due_at__lte=now).exclude(account_id__in=Subquery(deaf))
+    if after is not None:
+        due = due.filter(Q(due_at__gt=after.due_at) | Q(due_at=after.due_at, id__gt=after.id))
+    return due.order_by("due_at", "id")
 
 
 async def seconds_to_next(services: Services) -> float | None:
