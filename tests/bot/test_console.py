@@ -56,7 +56,7 @@ class Terminal:
 
     async def read_until(self, part: bytes) -> str:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while part not in self._buffer:
                 data = await loop.run_in_executor(None, os.read, self.stdout, 65536)
                 assert data, self._buffer
@@ -209,7 +209,7 @@ async def test_quit_closes_the_console_and_rings_go_on(scene):
     async with open_console(scene.services, echo, as_json=True) as (console, terminal):
         await console.start()
         terminal.type("quit\nlist\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await console.done()
         assert echo.heard == []
         await scene.due()
@@ -236,7 +236,7 @@ async def test_exit_waits_for_hits_alerts_and_held_clicks(scene):
         scene.clock.advance(seconds=held.due_at.second + 1)
         await courier.deliver_once()
         assert (await terminal.line())["event"] == "click"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await done
 
 
@@ -252,7 +252,7 @@ async def test_exit_waits_for_the_command_that_is_being_answered(scene):
             await asyncio.sleep(0.01)
         assert not done.done()
         echo.hold.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await done
         assert (await terminal.line())["text"] == "heard demo"
 
@@ -268,7 +268,7 @@ async def test_a_vanished_stdout_keeps_the_ring_and_ends_the_waiting(scene):
         assert await scene.states() == ["waiting"]
         assert console.health() == "nobody reads stdout"
         terminal.end_input()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await console.done()
 
 
@@ -277,7 +277,7 @@ async def test_an_answer_to_nobody_closes_the_console_only(scene):
         await console.start()
         terminal.stop_reading()
         terminal.type("list\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await console._closed.wait()
         assert console._task is not None
         await console._task
@@ -306,7 +306,7 @@ async def test_input_from_a_file_and_from_nowhere_ends_by_itself(scene, tmp_path
                 scene.services, echo, as_json=True, stdin=stdin.fileno(), stdout=stdout.fileno()
             )
             await console.start()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await console.done()
             await console.stop()
         assert len(echo.heard) == count
@@ -317,7 +317,7 @@ async def test_input_without_end_or_line_keeps_nobody_waiting(scene, tmp_path):
     with Path("/dev/zero").open("rb") as stdin, (tmp_path / "out").open("wb") as stdout:
         console = ConsoleChat(scene.services, Echo(), stdin=stdin.fileno(), stdout=stdout.fileno())
         await console.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for _ in range(100):
                 await asyncio.sleep(0)
         await console.stop()

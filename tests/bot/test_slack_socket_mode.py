@@ -37,7 +37,7 @@ def alice(slack: FakeSlack, clock: Clock) -> Person:
     return Person(Deliverer(slack, clock, None), "U0ALICE", "alice")
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.02)

@@ -105,7 +105,7 @@ class FakeSlack:
     def texts(self, channel: str, viewer: str | None = None) -> list[str]:
         return [post.text for post in self.transcript(channel, viewer)]
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 10) -> Any:
+    async def until(self, holds: Callable[[], Any], seconds: float = 60) -> Any:
         """Waits for the next changes until `holds()` is true, and gives what it gave."""
         async with asyncio.timeout(seconds):
             while not (found := holds()):

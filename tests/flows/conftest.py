@@ -81,7 +81,7 @@ class Bell:
             await answer.read()
             return answer
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 15) -> Any:
+    async def until(self, holds: Callable[[], Any], seconds: float = 60) -> Any:
         """Waits until `holds()`, for things that no event announces; gives what it gave."""
         async with asyncio.timeout(seconds):
             while not (found := holds()):

@@ -84,7 +84,7 @@ class Office:
             raise AssertionError([one.shown.text for one in self.chat.posted]) from None
 
 
-async def until(holds: Callable[[], Any], wanted: object = None, seconds: float = 20) -> None:
+async def until(holds: Callable[[], Any], wanted: object = None, seconds: float = 60) -> None:
     """Waits for a row to be so."""
     async with asyncio.timeout(seconds):
         while not (found := await holds()) or (wanted is not None and found != wanted):

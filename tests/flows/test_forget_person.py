@@ -41,7 +41,7 @@ async def a_mail_that_was_opened_and_clicked(bell, text: str) -> tuple[Message, 
         path = f"/o/{link.token}.gif" if link.kind == "open" else f"/c/{link.token}"
         await bell.read(bell.address + path)
         bell.pass_time(minutes=2)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await Hit.filter(message=mail, judged_at=None).exists():
             await asyncio.sleep(0.02)
         while await Alert.filter(state="waiting").exists() or await Card.exclude(dirty_at=None).exists():
@@ -51,7 +51,7 @@ async def a_mail_that_was_opened_and_clicked(bell, text: str) -> tuple[Message, 
 
 
 async def chats_are_up_to_date(bell) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (
             await Alert.filter(fix_text__isnull=False).exists() or await Card.exclude(dirty_at=None).exists()
         ):

@@ -34,7 +34,8 @@ async def short_command(
 
 
 async def test_demo_rings_three_times_reminds_and_tells_click_and_answer(tmp_path):
-    async with mailbell(tmp_path, "--json", "--exit", CAPTURE_PORT=str(free_port())) as bell:
+    started = mailbell(tmp_path, "--json", "--exit", from_nothing=True, CAPTURE_PORT=str(free_port()))
+    async with started as bell:
         await bell.say("demo")
         bell.process.stdin.close()
         third = await bell.wait_for(lambda line: "(3rd time)" in line.get("text", ""))

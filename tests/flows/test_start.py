@@ -21,7 +21,7 @@ async def start(directory: Path, **settings: str) -> tuple[int, str]:
         env={**environment(free_port()), **settings}, stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         _, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, errors.decode()
@@ -83,7 +83,7 @@ async def test_closed_standard_descriptors_are_no_numbers_for_files_of_ours(tmp_
         "sh", "-c", f"exec {sys.executable} -m bot 0<&- 1>&- 2>&-", cwd=tmp_path, env=environment(port)
     )
     try:
-        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
             while not await _answers(session, f"http://127.0.0.1:{port}/healthz"):
                 await asyncio.sleep(0.1)
         for number in range(3):

@@ -172,7 +172,7 @@ class Dovecot:
         if process is not None:
             await end_process(process)
 
-    async def until_said(self, holds: Callable[[str], Any], seconds: float = 20) -> Any:
+    async def until_said(self, holds: Callable[[str], Any], seconds: float = 60) -> Any:
         """Waits until the log holds something."""
         async with asyncio.timeout(seconds):
             while not (found := holds(self.said)):

@@ -152,7 +152,7 @@ class Postfix:
         for_them = b"\nDelivered-To: %s\n" % address.encode()
         return [_without_trace(raw).replace(b"\n", b"\r\n") for raw in found if for_them in raw[:2_000]]
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 30) -> Any:
+    async def until(self, holds: Callable[[], Any], seconds: float = 60) -> Any:
         """Waits for what a delivery brings about; what the log says is in the failure."""
         try:
             async with asyncio.timeout(seconds):

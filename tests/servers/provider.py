@@ -59,7 +59,7 @@ class Provider:
             self.mails.append(got)
             self._news.notify_all()
 
-    async def until(self, count: int, seconds: float = 20) -> list[Got]:
+    async def until(self, count: int, seconds: float = 60) -> list[Got]:
         """All mails, once there are that many."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: len(self.mails) >= count)

@@ -108,7 +108,7 @@ class Post:
         self.clock.advance(**by)
         self.services.wake.ring(RELAY_BELL)
 
-    async def settled(self, *states: str, seconds: float = 20) -> list[Outgoing]:
+    async def settled(self, *states: str, seconds: float = 60) -> list[Outgoing]:
         """The copies, once their states are these."""
         async with asyncio.timeout(seconds):
             while True:
@@ -117,7 +117,7 @@ class Post:
                     return rows
                 await asyncio.sleep(0.01)
 
-    async def tried(self, attempts: int, address: str = "ana@acme.com", seconds: float = 20) -> Outgoing:
+    async def tried(self, attempts: int, address: str = "ana@acme.com", seconds: float = 60) -> Outgoing:
         """The copy, once it was tried that often."""
         async with asyncio.timeout(seconds):
             while True:
@@ -126,7 +126,7 @@ class Post:
                     return row
                 await asyncio.sleep(0.01)
 
-    async def spool_empty(self, seconds: float = 20) -> None:
+    async def spool_empty(self, seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while self.spool.names():
                 await asyncio.sleep(0.01)
@@ -134,7 +134,7 @@ class Post:
     async def told(self) -> list[str]:
         return [row.facts["text"] for row in await Alert.filter(event="notice").order_by("id")]
 
-    async def until_told(self, words: str, seconds: float = 20) -> str:
+    async def until_told(self, words: str, seconds: float = 60) -> str:
         async with asyncio.timeout(seconds):
             while True:
                 for text in await self.told():

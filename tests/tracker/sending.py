@@ -63,7 +63,7 @@ class Talk:
 
     async def answers(self) -> list[str]:
         lines = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     line = (await self.reader.readline()).decode().rstrip()
@@ -98,7 +98,7 @@ class Talk:
 
     async def is_over(self) -> bool:
         """Whether the server hangs up, sooner or later."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             with suppress(ConnectionError, ssl.SSLError):
                 while await self.reader.read(65_536):
                     pass
