@@ -16,7 +16,7 @@ from tracker.destinations import wants, wants_cards
 from tracker.hits import past
 from tracker.hits.cases import Case
 from tracker.hits.evidence import SECOND
-from tracker.hits.ringing import HOT_OPENS, Call, Occasion, call, policy
+from tracker.hits.ringing import HOT_OPENS, HOT_WITHIN, Call, Occasion, call, policy
 from tracker.hits.sitting import Sitting
 from tracker.hits.verdicts import Verdict
 from tracker.services import Services
@@ -75,9 +75,16 @@ async def _recent_opens(services: Services, cases: Sequence[Case]) -> Recent:
 
 
 def _may_be_hot(case: Case) -> bool:
-    """Whether the opens before this one matter. Where all rings, hot is worth a word only for a while."""
-    if case.entry.kind != "open" or (case.ordinal or 1) < HOT_OPENS:
+    """Whether the opens before this one matter. Where all rings, hot is worth a word only for a while.
+
+    They do not where all of them are of one day and enough without this one: it was hot already.
+    """
+    entry, first = case.entry, case.group.opens.first
+    if entry.kind != "open" or (case.ordinal or 1) < HOT_OPENS:
         return False
+    if case.person is not None and (case.ordinal or 1) > HOT_OPENS and first is not None:
+        if entry.at - first <= HOT_WITHIN:
+            return False
     setting = setting_of(case)
     few = case.person is not None and (case.ordinal or 1) <= MOST_OPENS
     return setting == "important" or (setting == "all" and few)
