@@ -301,4 +301,7 @@ async def _postgres(url: DatabaseURL) -> AsyncIterator[Any]:
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise MigrationError(f"the database cannot be used: {error or type(error).__name__}") from error
+        why = str(error) or type(error).__name__
+        raise MigrationError(
+            f"the database cannot be used: {why}; see that it runs, and that DATABASE_URL leads to it"
+        ) from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -275,7 +275,14 @@ def _gather(environment: Mapping[str, str], directory: Path) -> tuple[dict[str, 
     wrong: list[str] = []
     in_file: dict[str, str] = {}
     try:
-        in_file = {k: v or "" for k, v in dotenv_values(directory / ".env", interpolate=False).items()}
+        with suppress(FileNotFoundError), (directory / ".env").open(encoding="utf-8") as lines:
+            for one in parse_stream(lines):
+                if one.key is not None:
+                    in_file[one.key] = one.value or ""
+                if one.error or (one.key is not None and one.value is None):
+                    text = one.original.string
+                    number = one.original.line + len(text) - len(text.lstrip("\n"))
+                    wrong.append(f".ENV: line {number} of .env is no setting; write NAME=value")
     except UnicodeDecodeError:
         wrong.append(".ENV: .env is no UTF-8 text; save it as UTF-8")
     except OSError as error:
@@ -312,6 +319,13 @@ def _misfits(given: Mapping[str, str]) -> list[str]:
         wrong.append(
             "SLACK_BOT_TOKEN: is set alone; add SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET (HTTP)"
         )
+    for one, bot in (
+        ("slack_app_token", "slack_bot_token"),
+        ("slack_signing_secret", "slack_bot_token"),
+        ("telegram_webhook_secret", "telegram_bot_token"),
+    ):
+        if one in given and bot not in given and "slack_client_id" not in given:
+            wrong.append(f"{one.upper()}: is set without {bot.upper()}; add that, or remove this")
     for one, other in (
         ("slack_client_id", "slack_client_secret"),
         ("google_client_id", "google_client_secret"),

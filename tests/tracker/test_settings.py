@@ -82,6 +82,33 @@ def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_name(tmp_path)
     assert faults({}, tmp_path) == ["BASE_ULR: is no setting of mailbell (in .env); did you mean BASE_URL?"]
 
 
+def test_a_line_of_the_file_that_sets_nothing_is_named(tmp_path):
+    (tmp_path / ".env").write_text("# mine\n\nexport PORT=9000\n\nPORT 9001\nLOG_LEVEL\nHOST=127.0.0.1\n")
+    assert faults({}, tmp_path) == [
+        ".ENV: line 5 of .env is no setting; write NAME=value",
+        ".ENV: line 6 of .env is no setting; write NAME=value",
+    ]
+
+
+def test_a_directory_in_place_of_the_file_is_named(tmp_path):
+    (tmp_path / ".env").mkdir()
+    (line,) = faults({}, tmp_path)
+    assert line.startswith(".ENV: .env cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("SLACK_APP_TOKEN", "SLACK_BOT_TOKEN"),
+        ("SLACK_SIGNING_SECRET", "SLACK_BOT_TOKEN"),
+        ("TELEGRAM_WEBHOOK_SECRET", "TELEGRAM_BOT_TOKEN"),
+    ],
+)
+def test_what_is_of_no_use_alone_names_what_is_missing(tmp_path, name, missing):
+    (line,) = faults({name: "x"}, tmp_path)
+    assert line == f"{name}: is set without {missing}; add that, or remove this"
+
+
 def test_an_unknown_name_in_the_environment_is_somebody_elses(tmp_path):
     assert load({"PATH": "/bin", "BASE_ULR": "x"}, tmp_path).is_trial
 
@@ -173,7 +200,7 @@ def test_a_host_is_an_address_or_a_name(tmp_path, host):
 
 @pytest.mark.parametrize("secret", ["a" * 257, "with space", "ümlaut", "a+b/c=", "line\nend\n"])
 def test_a_webhook_secret_that_telegram_refuses_is_refused_and_not_shown(tmp_path, secret):
-    (line,) = faults({"TELEGRAM_WEBHOOK_SECRET": secret}, tmp_path)
+    (line,) = faults({"TELEGRAM_BOT_TOKEN": "1:x", "TELEGRAM_WEBHOOK_SECRET": secret}, tmp_path)
     assert line == (
         "TELEGRAM_WEBHOOK_SECRET: its value cannot be used; "
         "put 1 to 256 letters, digits, _ or -, such as from `openssl rand -hex 32`"
