@@ -209,7 +209,8 @@ def test_a_webhook_secret_that_telegram_refuses_is_refused_and_not_shown(tmp_pat
 
 @pytest.mark.parametrize("secret", ["a", "A-b_9" * 51])
 def test_a_webhook_secret_that_telegram_takes_is_taken(tmp_path, secret):
-    taken = load({"TELEGRAM_WEBHOOK_SECRET": secret}, tmp_path).telegram_webhook_secret
+    given = {"TELEGRAM_BOT_TOKEN": "1:x", "TELEGRAM_WEBHOOK_SECRET": secret}
+    taken = load(given, tmp_path).telegram_webhook_secret
     assert taken is not None
     assert taken.get_secret_value() == secret
 
