@@ -218,7 +218,7 @@ def judged(agent: str | None = CHROME, **more: Any) -> Judgement:
     facts = {"uid": "1", "at": 10_000_000_000, "kind": "open", "agent": agent_of(agent), **more}
     mail = {"origin": "send", "mode": "full", "created_at": 0, "arms_at": 0}
     for name in tuple(facts):
-        if name in MailFacts.__dataclass_fields__:
+        if name in MailFacts._fields:
             mail[name] = facts.pop(name)
     return classify(HitFacts(**facts), MailFacts(**mail), {})
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from models.database import is_sqlite
 from tracker.hits.agents import Agent, agent_of
@@ -92,8 +92,7 @@ class Case:
         return self.mail.tally if self.person is None else self.person.tally
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """The verdict as it stands in the database."""
 
     verdict: str | None
@@ -369,5 +368,5 @@ def _person(number: int, mail: Mail, row: Row) -> Person:
     address, loaded_at, handed_over_at, replied_at = row[:4]
     facts = mail.facts
     if handed_over_at is not None or facts.replied_at != replied_at:
-        facts = replace(facts, handed_over_at=handed_over_at or facts.handed_over_at, replied_at=replied_at)
+        facts = facts._replace(handed_over_at=handed_over_at or facts.handed_over_at, replied_at=replied_at)
     return Person(number, mail, address, Tally.of_row(row[6:]), loaded_at, row[4:6], facts)

@@ -7,7 +7,7 @@ Nothing here knows a database, and nothing here is known of a request beyond wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tracker.hits.agents import Agent
 from tracker.hits.verdicts import Verdict
@@ -18,8 +18,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 
-@dataclass(frozen=True, slots=True)
-class HitFacts:
+class HitFacts(NamedTuple):
     """One request, as stored. `headers` is JSON text or null, kept for rules to come."""
 
     uid: str
@@ -27,7 +26,7 @@ class HitFacts:
     kind: str  # open | click
     method: str = "GET"
     purpose: str | None = None
-    agent: Agent = field(default_factory=Agent.none)
+    agent: Agent = Agent.none()
     network: str | None = None
     network_label: str | None = None
     device: str | None = None
@@ -35,8 +34,7 @@ class HitFacts:
     told: str | None = None  # what its account said of it: a reason code of tracker/hits/taught.py
 
 
-@dataclass(frozen=True, slots=True)
-class MailFacts:
+class MailFacts(NamedTuple):
     """What the rules ask of the mail."""
 
     origin: str  # compose | list | demo | send | capture
@@ -54,8 +52,7 @@ class MailFacts:
 OwnDevices = Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What one hit is taken for, and why: `reason` is a key of tracker/hits/reasons.py."""
 
     verdict: Verdict

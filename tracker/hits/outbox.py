@@ -79,14 +79,14 @@ def _may_be_hot(case: Case) -> bool:
 
     They do not where all of them are of one day and enough without this one: it was hot already.
     """
-    entry, first = case.entry, case.group.opens.first
-    if entry.kind != "open" or (case.ordinal or 1) < HOT_OPENS:
+    entry, ordinal = case.entry, case.ordinal or 1
+    if entry.kind != "open" or ordinal < HOT_OPENS:
         return False
-    if case.person is not None and (case.ordinal or 1) > HOT_OPENS and first is not None:
-        if entry.at - first <= HOT_WITHIN:
-            return False
+    first = None if case.person is None else case.person.tally.opens.first
+    if ordinal > HOT_OPENS and first is not None and entry.at - first <= HOT_WITHIN:
+        return False
     setting = setting_of(case)
-    few = case.person is not None and (case.ordinal or 1) <= MOST_OPENS
+    few = case.person is not None and ordinal <= MOST_OPENS
     return setting == "important" or (setting == "all" and few)
 
 
