@@ -87,20 +87,41 @@ def _value(field: Any, number: int) -> Any:
     raise AssertionError(f"teach tests/models/every_table.py a value for {field!r}")
 
 
-def fill_by_schema(file: sqlite3.Connection, rows: int = ROWS) -> None:
-    """`rows` rows in each table of a SQLite file, whatever its tables are."""
-    for table in tables_of(file):
-        parents = {row[3] for row in file.execute(f'PRAGMA foreign_key_list("{table.name}")')}
-        columns = file.execute(f'PRAGMA table_info("{table.name}")').fetchall()
-        marks = ", ".join("?" for _ in columns)
-        for number in range(1, rows + 1):
-            values = [
-                number if name in parents or kind.upper() in ("INT", "BIGINT", "INTEGER")
-                else '{"n": 1}' if kind.upper() == "JSON"
-                else f"{number}"
-                for _, name, kind, *_ in columns
-            ]  # fmt: skip
-            file.execute(f'INSERT INTO "{table.name}" ({table.listed}) VALUES ({marks})', values)
+async def fill_as_it_is(url: DatabaseURL, first: int, rows: int = ROWS) -> None:
+    """`rows` rows in each table by the schema alone, by ids from `first` on; models know the newest only."""
+    if url.path is not None:
+        with closing(sqlite3.connect(url.path)) as file, file:
+            for table in tables_of(file):
+                parents = {row[3] for row in file.execute(f'PRAGMA foreign_key_list("{table.name}")')}
+                shape = file.execute(f'PRAGMA table_info("{table.name}")').fetchall()
+                columns = {row[1]: "bigint" if row[1] in parents else row[2] for row in shape}
+                file.execute(_insert(table.name, columns, range(first, first + rows)))
+        return
+    connection = await asyncpg.connect(**url.credentials)
+    found = await connection.fetch(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name <> 'tortoise_migrations'"
+    )
+    await connection.execute("SET session_replication_role = replica")  # in any order
+    for name in {row[0] for row in found}:
+        columns = {row[1]: row[2] for row in found if row[0] == name}
+        await connection.execute(_insert(name, columns, range(first, first + rows)))
+    await connection.close()
+
+
+def _insert(table: str, columns: dict[str, str], numbers: range) -> str:
+    """Rows that are told by their number; each refers to the one of its number in another table."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    rows = (", ".join(_literal(kind.lower(), number) for kind in columns.values()) for number in numbers)
+    return f'INSERT INTO "{table}" ({names}) VALUES ({"), (".join(rows)})'
+
+
+def _literal(kind: str, number: int) -> str:
+    if kind.startswith("bool"):
+        return "true"
+    if kind.startswith("json"):
+        return "'{\"n\": 1}'"
+    return str(number) if kind in ("int", "bigint", "integer", "smallint") else f"'{number}'"
 
 
 async def contents() -> dict[str, list[dict[str, Any]]]:
