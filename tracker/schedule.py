@@ -38,7 +38,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sums", 2, rollups.Keeper().keep),
     Duty("sums of people", 30, person_sums.keep_people),
     Duty("sums that nobody marked", 60, rollups.look_around),
-    Duty("reminders", 20, firing.fire_due, firing.seconds_to_next),
+    Duty("reminders", 5, firing.fire_due, firing.seconds_to_next),
     Duty("summaries", 30, summaries.tell_due),
     Duty("default reminders", 30, defaults.apply_defaults),
 )
