@@ -26,7 +26,7 @@ from bot.access import attach_terminal, open_claim_code
 from bot.chat import Chat
 from bot.conversation import Conversation
 from bot.deliver import Courier
-from models.database import hold_service_lock, open_database
+from models.database import hold_service_lock, open_database, why_read_only
 from models.migrate import migrate, pending
 from models.postgres_wake import PostgresWake
 from models.postgres_writer import PostgresWriter
@@ -112,8 +112,8 @@ async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitSt
         _ = settings.key  # in a trial without one, it is made there now
     except OSError as error:
         raise StartRefusedError(
-            f"DATA_DIR: {settings.data_dir} cannot be used ({error.strerror}); "
-            "name a directory that this process may write"
+            f"DATA_DIR: {error.filename or settings.data_dir} cannot be used ({error.strerror}); "
+            "name a directory that this process may read and write"
         ) from None
     url = settings.database
     if url.is_sqlite:
@@ -132,6 +132,10 @@ async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitSt
             ) from None
         for name in await migrate(url):
             log.info("migrated to %s", name)
+        if why := why_read_only(url.path):
+            raise StartRefusedError(
+                f"DATABASE_URL: {url.path} cannot be written ({why}); let this process write it"
+            )
     elif names := await pending(url):
         raise StartRefusedError(
             f"the database lacks {len(names)} migration(s), first {names[0]}: run `python -m bot migrate`"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -221,6 +222,18 @@ def take_file_lock(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def why_read_only(path: Path) -> str | None:
+    """What SQLite says where it may not write the file at `path`; None where it may, or is busy just now."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=1)) as probe:
+            probe.execute("BEGIN IMMEDIATE")  # succeeds on what can only be read
+            probe.execute("CREATE TABLE writing_is_tried (id)")
+            probe.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        return str(error) if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY else None
+    return None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import socket
 import sys
 from collections.abc import Callable
@@ -13,18 +14,25 @@ import pytest
 
 from tests.processes.mailbell import environment, free_port
 
+_libc = ctypes.CDLL(None)
+
 
 async def start(directory: Path, **settings: str) -> tuple[int, str]:
     """Exit code and stderr of `python -m bot` in `directory`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "--json", "--exit", cwd=directory,
         env={**environment(free_port()), **settings}, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, preexec_fn=_obey_permissions,
     )  # fmt: skip
     async with asyncio.timeout(60):
         _, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, errors.decode()
+
+
+def _obey_permissions() -> None:
+    """Also as root: what a file's mode forbids is forbidden (PR_CAPBSET_DROP of CAP_DAC_OVERRIDE)."""
+    _libc.prctl(24, 1, 0, 0, 0)
 
 
 def _a_file_where_data_goes(directory: Path) -> None:
@@ -58,6 +66,22 @@ async def test_what_cannot_work_is_named_in_a_line(
     assert code == 2
     assert "Traceback" not in errors
     assert said in errors.splitlines()[-1]
+
+
+async def test_a_database_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    code, _ = await start(tmp_path)
+    assert code == 0
+    (tmp_path / "data" / "mailbell.db").chmod(0o444)
+    code, errors = await start(tmp_path)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "DATABASE_URL: data/mailbell.db cannot be written (attempt to write a readonly" in errors
+
+
+async def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o555)
+    code, errors = await start(tmp_path)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert errors.startswith("DATA_DIR: data")
 
 
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
