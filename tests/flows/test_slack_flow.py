@@ -19,6 +19,7 @@ from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack, Post, running_sla
 from tests.fakes.slack_faults import Fault
 from tests.fakes.slack_people import SIGNING_SECRET, Deliverer, Person
 from tests.flows.conftest import READERS, Bell, Line
+from tests.flows.office import until
 from tracker.mail.traces import FORGOTTEN
 
 MAIL = "ana@acme.com Q3 proposal https://acme.com/deck"
@@ -354,6 +355,7 @@ async def test_nothing_is_left_over_in_the_outbox(world: World) -> None:
         world.bell.pass_time(minutes=2)
     await world.ring(3)
     await world.card_says("opened ×3")
+    await until(lambda: Alert.filter(state="sent").count(), 3)  # marked once the chat has answered
     assert await Hit.filter(judged_at=None).count() == 0
     assert await Alert.filter(state="waiting").count() == 0
     assert (await Card.get()).remote_id is not None

@@ -12,6 +12,7 @@ from models import Alert, Card, Hit, Message
 from models.database import open_database, parse_database_url
 from tests.fakes.telegram import FakeTelegram
 from tests.flows.conftest import Line
+from tests.flows.office import until
 from tests.flows.telegram.world import ALICE, MAIL, NETWORKS, World, a_world, tracked
 from tracker.mail.traces import FORGOTTEN
 
@@ -154,6 +155,7 @@ async def test_nothing_is_left_over_in_the_outbox(world: World) -> None:
     await world.opened(tracked(answer)[0], *NETWORKS)
     await world.ring(3)
     await world.card_says("opened ×3")
+    await until(lambda: Alert.filter(state="sent").count(), 3)  # marked once the chat has answered
     assert await Hit.filter(judged_at=None).count() == 0
     assert await Alert.filter(state="waiting").count() == 0
     assert (await Card.get()).remote_id is not None
