@@ -55,7 +55,7 @@ async def play(services: Services, account: Account) -> Reply:
     if tracked.pixel_url is None or not tracked.links:
         return Reply(
             title="Tracking is off or clicks only for you or for acme.com, so the demo has nothing to show.",
-            lines=("Switch it on with: settings mode full",),
+            lines=("Switch it on with: settings mode full, settings on acme.com",),
         )
     try:
         for address, agent in VISITS:

@@ -42,7 +42,7 @@ async def _show(request: Request, title: str) -> Reply:
     name, _, domain = secret.partition("@")
     lines = [
         f"A tag: {name}+off@{domain} does not track; +noopen2d.noreply5d (or +3d, +mon9am) reminds you.",
-        "The other one is for Cc and forwarding rules: it takes answers to tracked mail, and bounces, alone.",
+        "The other one is for Cc and forwarding rules: it takes answers to tracked mail and bounces only.",
         f"Your own addresses that I know: {listed(known, 5)}."
         if known
         else "I learn your own address from the first mail that comes in.",

@@ -104,9 +104,7 @@ async def _person(request: Request, address: str) -> Reply:
     services, account = request.services, request.account
     reading, copies = await person(services, account, address)
     if not copies:
-        raise CommandError(
-            f"I know no mail of yours to {one_line(address, 64)}. Type people to see whom I know"
-        )
+        raise CommandError(await _unknown(account, address))
     now, zone = services.now(), zone_of(account.timezone)
     name = await name_of(request, address)
     lines = [
@@ -121,6 +119,14 @@ async def _person(request: Request, address: str) -> Reply:
     return Reply(
         title=title, lines=tuple(lines), buttons=_buttons(address, await _newest(copies)), data=_data(reading)
     )
+
+
+async def _unknown(account: Account, address: str) -> str:
+    name = one_line(address, 64)
+    mail = await Message.filter(account_id=account.id, recipients__address=address).order_by("-id").first()
+    if mail is None:
+        return f"I know no mail of yours to {name}. Type people to see whom I know"
+    return f"your mail to {name} ({mail.code}) does not count yet. When it has left, type: sent {mail.code}"
 
 
 def _standing(one: Reading, now: dt.datetime) -> list[str]:

@@ -143,7 +143,7 @@ async def change_defaults(request: Request, value: str) -> Reply:
     if text in _OFF:
         await drop_defaults(request.account.id)
         return Reply(
-            title="New mails get no reminder of their own accord.",
+            title="New mails get no reminder by themselves.",
             lines=("Those that wait stay: type reminders.",),
             private=False,
         )
@@ -163,7 +163,7 @@ async def change_defaults(request: Request, value: str) -> Reply:
     return Reply(
         title=f"Every new mail: {order.said}, I remind you.",
         lines=(
-            "A tag or a reminder of a mail's own goes before. To end it: settings remind off",
+            "A mail that has a reminder of its own, or a tag, gets only that. To end it: settings remind off",
             *(await told_of_replies(request.account) if order.kind != "always" else ()),
         ),
         private=False,

@@ -206,3 +206,12 @@ async def test_nobody_never_answers_where_no_answer_is_ever_seen(alice: talk.Per
 async def test_people_of_an_empty_account_says_so(alice: talk.Person):
     assert (await alice.types("people")).title.startswith("I have seen nobody read your mail yet")
     assert (await alice.types("people hot")).title == "Nobody, just now."
+
+
+async def test_a_mail_that_has_not_left_yet_is_told_from_none_at_all(alice: talk.Person, clock: Clock):
+    mail = await builders.mail(alice.account, clock(), armed=False)
+    reply = await alice.types("people ana@acme.com")
+    assert (reply.kind, actions(reply)) == (Kind.ERROR, [])
+    assert f"({mail.code}) does not count yet" in reply.title
+    await alice.types(f"sent {mail.code}")
+    assert (await alice.types("people ana@acme.com")).title == "ana@acme.com"
