@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.wake import Wake
 from models.writer import Writer
+from tracker.pace import Pace
 from tracker.settings import Settings
 
 Clock = Callable[[], dt.datetime]
@@ -24,3 +25,4 @@ class Services:
     writer: Writer
     wake: Wake
     now: Clock = utc_now
+    pace: Pace = field(default_factory=Pace)  # of all mail that comes in, whatever the way

@@ -161,7 +161,7 @@ class Intake:
         except Exception as error:  # a fault of ours: the others must not wait for it
             self._broken.add(noted.key)
             log.error("a noted copy was not understood", exc_info=error)
-        await self._pace.rest(began)
+        await self._services.pace.rest(began)
 
 
 def _read(row: Captured) -> Noted | None:

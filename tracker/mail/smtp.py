@@ -34,11 +34,11 @@ MOST_WAITING = 100  # mails that wait for their turn; their clients may be gone
 MOST_RECIPIENTS = 100
 MOST_UNKNOWN = 10  # unknown recipients of one connection: somebody is trying addresses
 COMMANDS = {
-    "MAIL": 100,
+    "MAIL": 1_000,
     "RCPT": 1_000,
-    "DATA": 100,
+    "DATA": 1_000,
     "NOOP": 100,
-    "RSET": 200,
+    "RSET": 1_000,
     "EHLO": 10,
     "HELO": 10,
     "*": 20,
@@ -103,6 +103,10 @@ class CaptureServer(MailServer):
 
     async def take(self, kept: bytes, boxes: list[CaptureBox]) -> str:
         """Stores a mail for each address that it came to; the answer to the client, once it is on disk."""
+        with self.services.pace.taking():
+            return await self._take(kept, boxes)
+
+    async def _take(self, kept: bytes, boxes: list[CaptureBox]) -> str:
         async with self._turn:
             if not self._has_room():
                 return "452 4.3.1 The disk is full, try again later"

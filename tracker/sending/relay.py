@@ -21,7 +21,6 @@ from models import Mailbox, Outgoing
 from models.database import DATABASE_FAULTS, take_file_lock
 from models.writer import WriterDownError
 from tracker.keys import new_code
-from tracker.pace import Pace
 from tracker.sending import outcomes
 from tracker.sending.deliveries import Line, deliver
 from tracker.sending.editor import Editor
@@ -66,7 +65,6 @@ class Relay:
         self._editor = Editor(services.settings.public_url)
         self._preparer = Preparer(services, spool, self._editor, self._keeping)
         self._owner = f"relay-{new_code(10)}"
-        self._pace = Pace()
         self._bell = asyncio.Event()
         self._looks = True  # whether to look for what nobody told of
         self._due: dict[str, dt.datetime] = {}  # when to look at a mail that nobody works on
@@ -79,7 +77,6 @@ class Relay:
 
     def hurry(self, name: str) -> None:
         """The mail `name` is in the spool: it is tried at once. Call it in the event loop."""
-        self._pace.note()
         if name not in self._busy:
             self._due[name] = self._services.now()
         self._bell.set()
@@ -172,7 +169,7 @@ class Relay:
                 if await self._enter_lane(name):
                     waiting.discard(name)
         self._busy -= waiting
-        await self._pace.rest(began)
+        await self._services.pace.rest(began)
 
     async def _enter_lane(self, name: str) -> bool:
         """Whether the mail waits in its lane now; one that is done goes."""
@@ -253,7 +250,7 @@ class Relay:
         with self._keeping(name):
             line = await self._work_on(lane, line, name)
         self._busy.discard(name)
-        await self._pace.rest(began)
+        await self._services.pace.rest(began)
         return line
 
     async def _work_on(self, lane: _Lane, line: Line | None, name: str) -> Line | None:

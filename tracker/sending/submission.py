@@ -165,7 +165,8 @@ class SubmissionServer(MailServer):
         if client.is_gone or not self.spool.has_room():
             await incoming.discard()
             return NO_ROOM
-        name, refused = await incoming.finish()
+        with self.services.pace.taking():
+            name, refused = await incoming.finish()
         if name is None:
             return refused
         self._taken(name)
