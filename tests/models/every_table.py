@@ -179,6 +179,7 @@ def _sqlite_indexes(path: Path) -> set[Index]:
         for (table,) in tables:
             for _, name, unique, origin, partial in file.execute(f'PRAGMA index_list("{table}")').fetchall():
                 if origin != "pk":
-                    columns = tuple(row[2] for row in file.execute(f'PRAGMA index_info("{name}")'))
+                    info = file.execute(f'PRAGMA index_info("{name}")').fetchall()
+                    columns = tuple(row[2] for row in info if row[2] is not None)  # no expressions
                     found.add((table, columns, bool(unique), bool(partial)))
     return found

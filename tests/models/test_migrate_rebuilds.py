@@ -121,7 +121,9 @@ async def test_an_index_that_a_migration_removes_stays_away(database_url: str, t
     assert gone == {
         ("message", ("message_id_header",), False, False),
         ("recipient", ("address",), False, False),
-        ("hit", ("id",), False, True),  # its condition named the dropped column
+        # Their conditions named the dropped columns.
+        ("hit", ("id",), False, True),
+        ("person", ("account_id",), False, True),
     }
     assert await indexes(url) <= indexed
 

@@ -106,10 +106,11 @@ async def test_it_is_gathered_from_judged_hits(room: Court):
     await opened(room, "bo@b.org", GMAIL)
     await opened(room, "cy@c.net", click=True)
     await opened(room, "di@d.net", "Barracuda Sentinel (EE)", CHROME)
-    assert await signs_of(room.alice.id, "ana@acme.com") == Signs(mails=2, privacy=2, engaged=2)
-    assert await signs_of(room.alice.id, "bo@b.org") == Signs(mails=2, seen=2, proxied=2, via="Gmail")
-    assert await signs_of(room.alice.id, "cy@c.net") == Signs(mails=2, engaged=2, blind=2)
-    assert await signs_of(room.alice.id, "di@d.net") == Signs(mails=2, seen=2, scanned=2)
+    found = await signs_of(room.alice.id, ["ana@acme.com", "bo@b.org", "cy@c.net", "di@d.net"])
+    assert found["ana@acme.com"] == Signs(mails=2, privacy=2, engaged=2)
+    assert found["bo@b.org"] == Signs(mails=2, seen=2, proxied=2, via="Gmail")
+    assert found["cy@c.net"] == Signs(mails=2, engaged=2, blind=2)
+    assert found["di@d.net"] == Signs(mails=2, seen=2, scanned=2)
     addresses = ["ana@acme.com", "bo@b.org", "cy@c.net", "di@d.net", "new@nowhere.com"]
     assert [(one.who, one.side) for one in await known(room.alice, addresses)] == [
         ("ana@acme.com", Side(apple=True)),

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from models import Account
 from models.columns import to_micros
-from models.database import is_sqlite
+from models.select import domain_of
 from tracker.insights.stats import Day, Stats
 from tracker.services import Services
 
@@ -63,10 +63,8 @@ _DOMAINS = (
 
 async def breakdown(services: Services, account: Account, by: By, since: dt.datetime | None) -> list[Part]:
     """The largest parts first (of links: the most clicked), at most MOST of them."""
-    domain = (
-        "SUBSTR(r.address, INSTR(r.address, '@') + 1)" if is_sqlite() else "SPLIT_PART(r.address, '@', 2)"
-    )
-    sql = {"links": _LINKS, "subjects": _SUBJECTS, "domains": _DOMAINS.format(domain=domain)}[by]
+    domains = _DOMAINS.format(domain=domain_of("r.address"))
+    sql = {"links": _LINKS, "subjects": _SUBJECTS, "domains": domains}[by]
     begin = 0 if since is None else to_micros(since)
     rows = await services.writer.fetch(sql, (account.id, begin, MOST))
     parts = [

@@ -63,7 +63,8 @@ async def _doubt_of(mail: Message, person: Recipient) -> str | None:
         return "its reader opted out of tracking"
     if person.loaded_at is not None:
         return "Apple Mail loads every picture there by itself"
-    side = side_of(await signs_of(mail.account_id, person.address))
+    signs = await signs_of(mail.account_id, [person.address])
+    side = side_of(signs[person.address])
     if side.apple:
         return "Apple Mail loads every picture there by itself"
     return "pictures are blocked there" if side.images_blocked else None
