@@ -100,14 +100,14 @@ async def judged(port: int, url: str) -> None:
 
 
 async def trusting(port: int, url: str) -> None:
-    from tracker.hits import cases, history
+    from tracker.hits import history, reading
     from tracker.hits.evidence import Judgement
     from tracker.hits.networks import Networks
     from tracker.hits.verdicts import Verdict
     from tracker.web.networks_watch import NetworkFiles
 
     a_person = Judgement(Verdict.HUMAN, "browser", "Chrome")
-    cases.classify = lambda _hit, _mail, _own: a_person
+    reading.classify = lambda _hit, _mail, _own: a_person
     history.Timeline.add = lambda _self, _entry: []  # type: ignore[method-assign]
     NetworkFiles.load = lambda _self: Networks(())  # type: ignore[method-assign]
     await ours(port, url, judged=True)

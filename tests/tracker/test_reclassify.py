@@ -46,7 +46,7 @@ async def everything() -> list[list[dict]]:
 
 def new_rule(monkeypatch, reason: str, verdict: Verdict, agent: str) -> None:
     """From now on this program is what `verdict` says."""
-    from tracker.hits import cases, classify
+    from tracker.hits import classify, reading
 
     real = classify.classify
 
@@ -54,7 +54,7 @@ def new_rule(monkeypatch, reason: str, verdict: Verdict, agent: str) -> None:
         name = hit.agent.name or ""
         return Judgement(verdict, reason, name) if agent in name else real(hit, mail, own)
 
-    monkeypatch.setattr(cases, "classify", changed)
+    monkeypatch.setattr(reading, "classify", changed)
 
 
 async def test_the_same_rules_change_nothing_and_write_nothing(room: Court, monkeypatch):

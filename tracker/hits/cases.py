@@ -1,31 +1,22 @@
-"""Hits with everything that is needed to judge them, in one reading of the database.
+"""A hit on the judge's table, with its mail, recipient and token: the shapes that all judging works on.
 
-One SELECT joins a hit with its mail, account, token, recipient and person: what it reads is one moment's
-state, so that the mail's `revision` in it guards all the rest. Called by the judge and by rescore; nothing is
-written here.
+Read by tracker/hits/reading.py, judged by judge.py and rescore.py beside it, written by writing.py. Also how
+a list of ids is passed to either engine. No I/O.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.database import is_sqlite
-from tracker.hits.agents import Agent, agent_of
-from tracker.hits.classify import classify
-from tracker.hits.counting import COLUMNS, Tally
-from tracker.hits.evidence import HitFacts, Judgement, MailFacts, OwnDevices
+from tracker.hits.counting import Tally
+from tracker.hits.evidence import HitFacts, Judgement, MailFacts
 from tracker.hits.history import Entry
-from tracker.hits.own_proxy import NO_OWN, NO_PROXIES, SENDERS, OwnProxies, proxy_of
-from tracker.hits.taught import NOTHING, Lesson, Lessons, is_shared
-from tracker.services import Services
 
-Row = tuple[Any, ...]
 Rings = tuple[str | None, str | None]  # policies for opens and for clicks
-
-NO_AGENT = Agent.none()
 
 
 @dataclass(slots=True, eq=False)
@@ -116,57 +107,6 @@ class Docket:
     tokens: dict[int, Token] = field(default_factory=dict)
 
 
-# The columns of a row, in groups: each is read by one function below.
-_HIT = (
-    "h.id", "h.uid", "h.at", "h.kind", "h.link_id", "h.message_id", "h.recipient_id", "h.method", "h.purpose",
-    "h.agent_id", "h.network", "h.network_label", "h.device", "h.headers",
-)  # fmt: skip
-_STORED = (
-    "h.verdict", "h.reason", "h.details", "h.rules", "h.client", "h.ordinal", "h.confirmed_by",
-    "h.folded_into", "h.judged_at",
-)  # fmt: skip
-_TOKEN = ("l.label", "l.hits", "l.counted")
-_MAIL = (
-    "m.revision", "m.account_id", "m.origin", "m.subject", "m.mode", "m.created_at", "m.arms_at",
-    "m.armed_at", "m.handed_over_at", "m.ring_opens", "m.ring_clicks", "a.ring_opens", "a.ring_clicks",
-    "m.replied_at", "m.from_address", "m.details",
-    *(f"m.{name}" for name in COLUMNS),
-)  # fmt: skip
-# A person is found by address: rows made before the person was known have no person_id.
-_PERSON = (
-    "r.address", "r.loaded_at", "r.handed_over_at", "r.replied_at", "p.ring_opens", "p.ring_clicks",
-    *(f"r.{name}" for name in COLUMNS),
-)  # fmt: skip
-_KNOWN_PERSON = "LEFT JOIN person p ON p.account_id = m.account_id AND p.address = r.address"
-_SELECT = f"""
-SELECT {", ".join(_HIT + _STORED + _TOKEN + _MAIL + _PERSON)}
-FROM {{hits}} h
-JOIN link l ON l.id = h.link_id
-JOIN message m ON m.id = h.message_id
-JOIN account a ON a.id = m.account_id
-LEFT JOIN recipient r ON r.id = h.recipient_id
-{_KNOWN_PERSON}
-"""  # noqa: S608, names of ours
-_TO_STORED = len(_HIT)
-_TO_TOKEN = _TO_STORED + len(_STORED)
-_TO_MAIL = _TO_TOKEN + len(_TOKEN)
-_TO_PERSON = _TO_MAIL + len(_MAIL)
-_ACCOUNT = _TO_MAIL + 1
-_REPLIED = _MAIL.index("m.replied_at")
-_LINK, _MESSAGE, _AGENT = 4, 5, 9
-
-# The same in parts, for all hits of some mails.
-_HITS = f"SELECT {', '.join(_HIT + _STORED)} FROM hit h"  # noqa: S608
-_TOKENS = f"SELECT l.id, l.message_id, {', '.join(_TOKEN)} FROM link l"  # noqa: S608
-_MAILS = f"SELECT m.id, {', '.join(_MAIL)} FROM message m JOIN account a ON a.id = m.account_id"  # noqa: S608
-_PERSONS = (
-    f"SELECT r.id, r.message_id, {', '.join(_PERSON)} FROM recipient r "  # noqa: S608
-    f"JOIN message m ON m.id = r.message_id {_KNOWN_PERSON}"
-)
-
-_UNJUDGED = "(SELECT * FROM hit WHERE judged_at IS NULL {mine} ORDER BY id LIMIT ?)"
-
-
 def among(column: str) -> str:
     """`column` is one of a list that is passed as one argument; see `listed`."""
     if is_sqlite():
@@ -177,196 +117,3 @@ def among(column: str) -> str:
 def listed(ids: Sequence[int]) -> Any:
     """The argument for `among`."""
     return json.dumps(ids) if is_sqlite() else list(ids)
-
-
-class Reader:
-    """Reads cases; remembers what user agents are, by their id."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._agents: dict[int, Agent] = {}
-
-    async def unjudged(self, limit: int, mine: str = "", arguments: Sequence[Any] = ()) -> Docket:
-        """The next hits to judge, in the order of their rows. `mine` narrows them to some mails."""
-        sql = _SELECT.format(hits=_UNJUDGED.format(mine=mine)) + " ORDER BY h.id"
-        return await self._docket(await self._services.writer.fetch(sql, (*arguments, limit)))
-
-    async def of_mail(self, message_id: int) -> Docket:
-        """All judged hits of a mail, in the order in which they were judged."""
-        found = await self.of_mails([message_id])
-        return found[0] if found else Docket()
-
-    async def of_mails(self, message_ids: Sequence[int]) -> list[Docket]:
-        """For each of these mails that has judged hits all of them, as `of_mail`, with everybody it went to.
-
-        Mails come first, and nothing that they share is read again with each hit: whoever writes to one of
-        them while the rest is read raises its revision.
-        """
-        parts: dict[int, Docket] = {}
-
-        async def fetch(sql: str, mail: str, order: str = "") -> Sequence[Row]:
-            return await self._services.writer.fetch(
-                f"{sql} WHERE {among(mail)}{order}", (listed(message_ids),)
-            )
-
-        mails = [(number, tuple(facts)) for number, *facts in await fetch(_MAILS, "m.id")]
-        proxies = await self._own_proxies({facts[1] for _, facts in mails if facts[_REPLIED] is not None})
-        for number, mail_facts in mails:
-            parts[number] = Docket(mails={number: _mail(number, mail_facts, proxies)})
-        for number, message_id, *facts in await fetch(_PERSONS, "r.message_id"):
-            part = parts[message_id]
-            part.persons[number] = _person(number, part.mails[message_id], tuple(facts))
-        for number, message_id, *facts in await fetch(_TOKENS, "l.message_id"):
-            parts[message_id].tokens[number] = Token(number, *facts)
-        rows = list(
-            await fetch(_HITS, "h.message_id", " AND h.judged_at IS NOT NULL ORDER BY h.judged_at, h.id")
-        )
-        await self._learn_agents({row[_AGENT] for row in rows} - {None})
-        accounts = {part.mails[number].account_id for number, part in parts.items()}
-        own, lessons = await self._own_devices(accounts), await self._lessons(accounts)
-        for number, part in parts.items():
-            part.mails[number].taught = part.mails[number].account_id in lessons
-        rows.reverse()
-        while rows:  # each row goes as soon as it is a case
-            row = rows.pop()
-            hit_of = parts.get(row[_MESSAGE])
-            if hit_of is not None and row[_LINK] in hit_of.tokens:
-                hit_of.cases.append(self._case(hit_of, row, own, lessons))
-        return [part for part in parts.values() if part.cases]
-
-    async def _docket(self, rows: Sequence[tuple[Any, ...]]) -> Docket:
-        docket = Docket()
-        if not rows:
-            return docket
-        await self._learn_agents({row[_AGENT] for row in rows} - {None})
-        accounts = {row[_ACCOUNT] for row in rows}
-        own, lessons = await self._own_devices(accounts), await self._lessons(accounts)
-        answered = {row[_ACCOUNT] for row in rows if row[_TO_MAIL + _REPLIED] is not None}
-        proxies = await self._own_proxies(answered)
-        for row in rows:
-            docket.cases.append(self._case(docket, row, own, lessons, proxies))
-        return docket
-
-    async def _learn_agents(self, ids: set[int]) -> None:
-        missing = ids - self._agents.keys()
-        if not missing:
-            return
-        if len(self._agents) > 50_000:
-            self._agents.clear()
-            missing = ids
-        sql = f"SELECT id, text FROM agent WHERE {among('id')}"  # noqa: S608
-        for number, text in await self._services.writer.fetch(sql, (listed(sorted(missing)),)):
-            self._agents[number] = agent_of(text)
-
-    async def _own_devices(self, accounts: set[int]) -> Mapping[int, OwnDevices]:
-        """By account: the sender's own devices. In a trial none: there one's own look must ring."""
-        own: dict[int, dict[str, int]] = {account: {} for account in accounts}
-        if self._services.settings.is_trial:
-            return own
-        sql = f"SELECT account_id, device, seen_at FROM own_device WHERE {among('account_id')}"  # noqa: S608
-        for account, device, seen_at in await self._services.writer.fetch(sql, (listed(sorted(accounts)),)):
-            own[account][device] = seen_at
-        return own
-
-    async def _lessons(self, accounts: set[int]) -> Mapping[int, Lessons]:
-        """By account: what it taught, where it taught anything. Also in a trial: there it was meant so."""
-        sql = (
-            "SELECT account_id, uid, answer, device, network, agent_id, at FROM taught "  # noqa: S608
-            f"WHERE undone_at IS NULL AND {among('account_id')}"
-        )
-        found: dict[int, list[Lesson]] = {}
-        for account, *lesson in await self._services.writer.fetch(sql, (listed(sorted(accounts)),)):
-            found.setdefault(account, []).append(Lesson(*lesson))
-        return {account: Lessons.of(lessons) for account, lessons in found.items()}
-
-    async def _own_proxies(self, accounts: set[int]) -> Mapping[int, OwnProxies]:
-        """By account: through which image proxies it reads its own mail. Asked for answered mail only."""
-        found: dict[int, OwnProxies] = {}
-        if accounts:
-            sql = SENDERS.format(accounts=among("o.account_id"))
-            for account, address, provider in await self._services.writer.fetch(
-                sql, (listed(sorted(accounts)),)
-            ):
-                own = found.setdefault(account, OwnProxies())
-                own.of_address[address] = proxy_of(address, provider)
-        return found
-
-    def _case(
-        self,
-        docket: Docket,
-        row: Row,
-        own: Mapping[int, OwnDevices],
-        lessons: Mapping[int, Lessons],
-        proxies: Mapping[int, OwnProxies] = NO_PROXIES,
-    ) -> Case:
-        (
-            number, uid, at, kind, link_id, message_id, recipient_id, method, purpose,
-            agent_id, network, label, device, headers,
-        ) = row[:_TO_STORED]  # fmt: skip
-        mail = docket.mails.get(message_id)
-        if mail is None:
-            mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON], proxies)
-            mail.taught = mail.account_id in lessons
-        person = docket.persons.get(recipient_id)
-        if person is None and recipient_id is not None and len(row) > _TO_TOKEN:
-            person = docket.persons[recipient_id] = _person(recipient_id, mail, row[_TO_PERSON:])
-        token = docket.tokens.get(link_id)
-        if token is None:
-            token = docket.tokens[link_id] = Token(link_id, *row[_TO_TOKEN:_TO_MAIL])
-        agent = self._agents.get(agent_id, NO_AGENT)
-        told = lessons.get(mail.account_id, NOTHING).told(
-            uid, at, device, network, agent_id, shared=is_shared(agent, label)
-        )
-        facts = HitFacts(uid, at, kind, method, purpose, agent, network, label, device, headers, told)
-        judgement = classify(facts, mail.facts if person is None else person.facts, own[mail.account_id])
-        entry = Entry(
-            uid, at, kind, link_id, recipient_id, agent_id, network, label,
-            judgement.verdict, judgement.reason,
-        )  # fmt: skip
-        stored = None if row[_TO_TOKEN - 1] is None else Stored(*row[_TO_STORED:_TO_TOKEN])
-        return Case(number, mail, person, token, facts, entry, judgement, stored)
-
-
-def _mail(number: int, row: Row, proxies: Mapping[int, OwnProxies]) -> Mail:
-    revision, account_id, origin, subject, mode, created_at, arms_at, armed_at, handed_over_at = row[:9]
-    replied_at, sender, details = row[13:16]
-    own_proxy = None
-    if replied_at is not None:
-        own_proxy = proxies.get(account_id, NO_OWN).of(sender)
-    return Mail(
-        id=number,
-        revision=revision,
-        account_id=account_id,
-        origin=origin,
-        subject=subject,
-        facts=MailFacts(
-            origin,
-            mode,
-            created_at,
-            arms_at,
-            armed_at,
-            handed_over_at,
-            replied_at,
-            own_proxy,
-            mode_since=None if mode == "full" else _mode_since(details),
-        ),
-        tally=Tally.of_row(row[16:]),
-        rings=row[9:11],
-        account_rings=row[11:13],
-        sent=armed_at or handed_over_at or arms_at,
-    )
-
-
-def _mode_since(details: Any) -> int | None:
-    """JSON columns come as text from SQLite, as text or decoded from PostgreSQL."""
-    known = json.loads(details) if isinstance(details, str) else details
-    since = known.get("mode_since") if isinstance(known, dict) else None
-    return since if isinstance(since, int) else None
-
-
-def _person(number: int, mail: Mail, row: Row) -> Person:
-    address, loaded_at, handed_over_at, replied_at = row[:4]
-    facts = mail.facts
-    if handed_over_at is not None or facts.replied_at != replied_at:
-        facts = facts._replace(handed_over_at=handed_over_at or facts.handed_over_at, replied_at=replied_at)
-    return Person(number, mail, address, Tally.of_row(row[6:]), loaded_at, row[4:6], facts)

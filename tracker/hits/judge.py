@@ -17,7 +17,8 @@ from models.columns import to_micros
 from models.wake import HITS, OUTBOX
 from models.writer import WriterDownError
 from tracker.hits import outbox, past, writing
-from tracker.hits.cases import Case, Docket, Mail, Reader
+from tracker.hits.cases import Case, Docket, Mail
+from tracker.hits.reading import Reader
 from tracker.hits.ringing import correction
 from tracker.hits.shares import Shares
 from tracker.hits.sitting import Sitting, apply_history, count_new, number_anew

@@ -17,8 +17,8 @@ from typing import Any
 
 from models.wake import OUTBOX
 from models.writer import Statement, WriterDownError
-from tracker.hits.cases import Reader
 from tracker.hits.classify import RULES_VERSION
+from tracker.hits.reading import Reader
 from tracker.hits.rescore import Anew, Change, judge_anew, rescore
 from tracker.services import Services
 

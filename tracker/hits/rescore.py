@@ -19,10 +19,11 @@ from models.columns import to_micros
 from models.wake import OUTBOX
 from models.writer import Statement, WriterDownError
 from tracker.hits import outbox, past, writing
-from tracker.hits.cases import Case, Docket, Mail, Reader
+from tracker.hits.cases import Case, Docket, Mail
 from tracker.hits.classify import RULES_VERSION
 from tracker.hits.counting import Tally
 from tracker.hits.evidence import DAY, MINUTE
+from tracker.hits.reading import Reader
 from tracker.hits.ringing import correction
 from tracker.hits.sitting import Sitting, apply_history, number_anew
 from tracker.hits.swept import Swept

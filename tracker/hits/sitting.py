@@ -6,7 +6,7 @@ what tracker/hits/writing.py writes. Called by the judge with new hits, by resco
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,7 +37,10 @@ def _arrival(case: Case) -> int:
 
 
 def apply_history(docket: Docket, past: Mapping[int, Sequence[Past]]) -> Sitting:
-    """Feeds each mail's timeline; verdicts of the cases change in place."""
+    """Feeds each mail's timeline; verdicts of the cases change in place.
+
+    A hit that is the only one of its mail, with nothing before it that matters, is what it is.
+    """
     sitting = Sitting(docket)
     timelines: dict[int, Timeline] = {}
     stored: dict[str, Past] = {}
@@ -49,8 +52,13 @@ def apply_history(docket: Docket, past: Mapping[int, Sequence[Past]]) -> Sitting
             stored[one.entry.uid] = one
             if one.entry.verdict.counts:
                 had_counted.add(one.entry.uid)
+    of_mail = Counter(case.mail.id for case in docket.cases)
     for case in docket.cases:
-        timeline = timelines.get(case.mail.id) or timelines.setdefault(case.mail.id, Timeline())
+        if case.mail.id not in timelines:
+            if of_mail[case.mail.id] == 1:
+                continue
+            timelines[case.mail.id] = Timeline()
+        timeline = timelines[case.mail.id]
         for changed in timeline.add(case.entry):
             earlier = stored.get(changed.uid)
             if earlier is not None:
