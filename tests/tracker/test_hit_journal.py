@@ -35,6 +35,23 @@ class Database:
         self.stored += some
 
 
+def test_what_is_appended_is_synced_before_it_counts_as_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    file = JournalFile.create(tmp_path)
+
+    def sync(_: int) -> None:
+        content = file.path.read_bytes()
+        synced.append(sum(hit.uid.encode() in content for hit in hits(1, 2)))
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    file.append(hits(1, 2))
+    assert synced == [2]
+    file.close()
+
+
 async def written(journal: Journal, some: list[RawHit]) -> list[Exception | None]:
     told: list[Exception | None] = []
     done = asyncio.Event()
