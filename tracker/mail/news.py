@@ -50,6 +50,8 @@ class News:
             if self._buttons:
                 facts["buttons"] = self._buttons
             rows.append({"event_key": self._key, "event": "notice", "at": self._now, "facts": facts})
+        if not rows:
+            return
         await Alert.bulk_create(
             (
                 Alert(

@@ -1,6 +1,6 @@
-"""Makes a mail of the spool into rows: the mail, its recipients with their pixel and links, its copies.
+"""Makes mails of the spool into rows: each mail, its recipients with their pixel and links, its copies.
 
-Called by the relay for each spooled mail, again and again if need be: one transaction writes all, and finds
+Called by the relay for spooled mails, again and again if need be: one transaction writes all, and finds
 what it wrote before. Nothing is sent here and no byte of the mail is kept; edits are made from these rows.
 """
 
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import F
 
-from models import Account, Destination, Message, Outgoing
+from models import Account, Card, Destination, Message, Outgoing
 from models.database import atomically
 from models.wake import OUTBOX
 from tracker.destinations import card_places, choose
 from tracker.mail.addresses import CaptureBox, find_box
-from tracker.mail.binding import add_recipients, find_tokens, post_cards, settle_mode
+from tracker.mail.binding import add_recipients, find_tokens, settle_mode
 from tracker.mail.capture import RefusedMailError, key_of, take_copy
 from tracker.mail.news import News
 from tracker.mail.tag_orders import keep_orders
 from tracker.mail.tags import Tag, parse_tag
 from tracker.sending import notices
-from tracker.sending.copy_rows import SpooledMail, add_outgoing, find_people, store_mail
+from tracker.sending.copy_rows import SpooledMail, add_outgoing, find_ids, find_people, store_mails
 from tracker.sending.editing import Examined
 from tracker.sending.outcomes import mark
 from tracker.sending.spool import Envelope
@@ -70,10 +70,11 @@ async def make_copies(services: Services, mails: Sequence[Spooled]) -> None:
 
     async def write() -> None:
         done = {row.spool for row in await Outgoing.filter(spool__in=[one.mail.name for one in addressed])}
+        waiting = [one for one in addressed if one.mail.name not in done]
         desk = Desk()
-        for one in addressed:
-            if one.mail.name not in done:
-                await _write(services, desk, one)
+        while waiting:
+            some, waiting = _differing(waiting)
+            await _write(services, desk, some)
 
     for last in [False] * (_TRIES - 1) + [True]:
         try:
@@ -128,26 +129,67 @@ class Desk:
         return self._known[account_id]
 
 
-async def _write(services: Services, desk: Desk, addressed: _Addressed) -> None:
-    """All rows of one mail, within a transaction."""
+def _differing(mails: Sequence[_Addressed]) -> tuple[list[_Addressed], list[_Addressed]]:
+    """Those of which no two are the same mail, which may be handed in piece by piece; and the others."""
+    first: dict[tuple[int, str], _Addressed] = {}
+    again: list[_Addressed] = []
+    for one in mails:
+        message_id = one.mail.examined.parsed.message_id or one.mail.name
+        key = one.mail.envelope.account_id, message_id
+        if first.setdefault(key, one) is not one:
+            again.append(one)
+    return list(first.values()), again
+
+
+async def _write(services: Services, desk: Desk, addressed: Sequence[_Addressed]) -> None:
+    """All rows of these mails, within a transaction."""
+    mails = [await _open(services, desk, one) for one in addressed]
+    await find_people(services, mails, [one.others for one in addressed])
+    for mail in mails:
+        composed = await _composed(mail)
+        if composed is not None:
+            mail.message, mail.is_composed = await _bind(mail, composed), True
+    await find_ids([mail for mail in mails if mail.is_composed])
+    await store_mails([mail for mail in mails if not mail.is_composed])
+    doubled = await add_outgoing(mails)
+    await _draw(mails, services.now())
+    for mail in mails:
+        await _tell(mail, [row for row in doubled if row.spool == mail.name])
+
+
+async def _open(services: Services, desk: Desk, addressed: _Addressed) -> SpooledMail:
     spooled, now = addressed.mail, services.now()
     account, places = await desk.of(spooled.envelope.account_id)
     news = News(now, account.id, choose(places, "notice"), spooled.name)
-    mail = SpooledMail(
+    return SpooledMail(
         services, spooled.name, spooled.envelope, spooled.examined, account, places, news, addressed.tag, now
     )
-    mail.people = await find_people(mail, addressed.others)
-    composed = await _composed(mail)
-    message = await (_bind(mail, composed) if composed else store_mail(mail))
-    doubled = await add_outgoing(mail, message, as_it_is=bool(composed or mail.examined.untracked))
-    if message.mode != "off":
-        await post_cards(message, card_places(places), now)
-    if composed:
-        news.say(notices.bound(message.subject))
+
+
+async def _draw(mails: Sequence[SpooledMail], now: dt.datetime) -> None:
+    """A card in each chat that is for mails, drawn anew where there is one."""
+    shown = [mail for mail in mails if mail.row.mode != "off"]
+    await Card.bulk_create(
+        (
+            Card(message_id=mail.row.id, destination_id=place.id, created_at=now, dirty_at=now)
+            for mail in shown
+            for place in card_places(mail.places)
+        ),
+        ignore_conflicts=True,
+    )
+    if old := [mail.row.id for mail in shown if not mail.is_new]:
+        await Card.filter(message_id__in=old).update(dirty_at=now)
+
+
+async def _tell(mail: SpooledMail, doubled: Sequence[Outgoing]) -> None:
+    """What there is to say of a mail; `doubled`: its copies that may arrive twice."""
+    message, now = mail.row, mail.now
+    if mail.is_composed:
+        mail.news.say(notices.bound(message.subject))
     elif mail.untracked and mail.loosest != "off":
-        news.say(notices.untracked(message.subject, mail.untracked))
-    await keep_orders(addressed.tag, account, message, mail.sent, mail.envelope.arrived, news)
-    await news.post(message)
+        mail.news.say(notices.untracked(message.subject, mail.untracked))
+    await keep_orders(mail.tag, mail.account, message, mail.sent, mail.envelope.arrived, mail.news)
+    await mail.news.post(message)
     for row in doubled:
         await mark(row.recipient_id, maybe_twice=True)
     await notices.post([notices.handed_in_twice(row, message) for row in doubled], now)
@@ -158,7 +200,8 @@ async def _composed(mail: SpooledMail) -> Message | None:
 
     An answer quotes pixels too: what it quotes left long before.
     """
-    for found in await find_tokens(mail.account.id, mail.examined.parsed.tokens):
+    tokens = mail.examined.parsed.tokens
+    for found in await find_tokens(mail.account.id, tokens) if tokens else []:
         unsent = found.captured_at is None and found.handed_over_at is None and found.origin != "send"
         since = found.armed_at or found.created_at
         old = bool(mail.examined.parsed.refers_to or found.armed_at) and since < mail.sent - COMPOSED_BEFORE

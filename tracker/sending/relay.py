@@ -14,7 +14,7 @@ import datetime as dt
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from models import Mailbox, Outgoing
@@ -161,19 +161,19 @@ class Relay:
         began = asyncio.get_running_loop().time()
         waiting = set(names)
         with self._keeping(*names):
-            ready = {row.spool for row in await Outgoing.filter(spool__in=names)}
+            ready = {name: rows for name, rows in (await _copies_of(names)).items() if rows}
             missing = [name for name in names if name not in ready]
             bundle = await self._preparer.bundle(missing)
             self._due |= dict.fromkeys(missing[len(bundle) :], self._services.now())
-            for name in sorted(ready | await self._preparer.make_rows(bundle)):
-                if await self._enter_lane(name):
+            ready |= await _copies_of(await self._preparer.make_rows(bundle))
+            for name in sorted(ready):
+                if await self._enter_lane(name, ready[name]):
                     waiting.discard(name)
         self._busy -= waiting
         await self._services.pace.rest(began)
 
-    async def _enter_lane(self, name: str) -> bool:
-        """Whether the mail waits in its lane now; one that is done goes."""
-        rows = await Outgoing.filter(spool=name)
+    async def _enter_lane(self, name: str, rows: Sequence[Outgoing]) -> bool:
+        """Whether the mail with these copies waits in its lane now; one that is done goes."""
         waiting = [row for row in rows if row.state == "waiting"]
         if not waiting:
             await self._spool.run(lambda: self._spool.remove(name))
@@ -337,3 +337,11 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._editor.close()
+
+
+async def _copies_of(names: Collection[str]) -> dict[str, list[Outgoing]]:
+    """The copies of each of these mails; none where there are no rows."""
+    found: dict[str, list[Outgoing]] = {name: [] for name in names}
+    for row in await Outgoing.filter(spool__in=list(names)).order_by("id") if names else []:
+        found[row.spool].append(row)
+    return found
