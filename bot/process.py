@@ -36,6 +36,7 @@ from models.writer import Writer
 from tracker.hits.journal import Journal
 from tracker.hits.judge import Judge
 from tracker.hits.record import Recorder
+from tracker.known_key import tell_of_another_key
 from tracker.schedule import run_schedule
 from tracker.services import Services
 from tracker.settings import Settings
@@ -96,6 +97,7 @@ async def run(settings: Settings, parts: Parts, options: Options) -> int:
     async with AsyncExitStack() as stack:
         await _prepare_database(settings, parts, stack)
         services = await _open_services(settings, stack)
+        await tell_of_another_key(services)
         conversation = Conversation(services)
         if parts.worker:
             await _tell_claim_code(services)  # before the console, whose prompt it would land on
