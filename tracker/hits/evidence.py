@@ -1,6 +1,6 @@
 """What a hit is judged by: facts as they are stored, in shapes that the rules and the history share.
 
-Built by tracker/hits/cases.py from rows, and by tests by hand. Moments are microseconds since 1970 UTC.
+Built by tracker/hits/reading.py from rows, and by tests by hand. Moments are microseconds since 1970 UTC.
 Nothing here knows a database, and nothing here is known of a request beyond what was stored at its arrival.
 """
 

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 # Hits of one sitting: few enough that nobody waits long for the writer or the loop, enough to be fast.
 LIMIT = 150
+BACKLOG = 600  # …where more are left and no hit waits for its answer: a third cheaper
 # A sitting costs as much for one hit as for a dozen: where so many came, the next one waits for more.
 GATHER_FROM = 8
 GATHER_SECONDS = 0.03
@@ -55,10 +56,7 @@ class Judge:
         try:
             while True:
                 try:
-                    await self._shares.keep()
-                    while judged := await self.judge_once():
-                        await self._shares.keep()
-                        await self._rest(judged)
+                    await self._judge_all()
                     pause = 0.0
                 except WriterDownError as error:
                     pause = min(MOST_BACK_OFF, max(0.25, 2 * pause))
@@ -72,6 +70,15 @@ class Judge:
                     await self._services.wake.wait(HITS, min(POLL_SECONDS, self._shares.beat))
         finally:
             await self._shares.leave()
+
+    async def _judge_all(self) -> None:
+        limit = LIMIT
+        await self._shares.keep()
+        while judged := await self.judge_once(limit):
+            await self._shares.keep()
+            await self._rest(judged)
+            is_quiet = self._services.writer.queued <= QUEUED
+            limit = BACKLOG if judged >= limit and is_quiet else LIMIT
 
     async def _rest(self, judged: int) -> None:
         """Lets hits gather where many come, and those go first that wait for their answer."""

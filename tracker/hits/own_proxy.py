@@ -1,7 +1,7 @@
 """Through which image proxy a sender reads their own mail: Gmail's, where they write from Gmail.
 
 Whoever reads a reply there sees the quoted mail with its pixel, and their provider's proxy fetches it. Pure
-but for the SQL, which tracker/hits/cases.py runs for accounts with answered mail. The names are those of
+but for the SQL, which tracker/hits/reading.py runs for accounts with answered mail. The names are those of
 tracker/hits/mail_names.py.
 """
 

@@ -7,6 +7,7 @@ written here.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from tracker.services import Services
 
 Row = tuple[Any, ...]
 
+BREATH = 100  # hits that are worked out at one go
 NO_AGENT = Agent.none()
 
 # The columns of a row, in groups: each is read by one function below.
@@ -148,7 +150,9 @@ class Reader:
         taught = Taught(await self._own_devices(accounts), await self._lessons(accounts))
         answered = {row[_ACCOUNT] for row in rows if row[_TO_MAIL + _REPLIED] is not None}
         proxies = await self._own_proxies(answered)
-        for row in rows:
+        for number, row in enumerate(rows):
+            if number % BREATH == BREATH - 1:
+                await asyncio.sleep(0)  # others wait for the loop
             mail, person, token = _shared(docket, row, proxies, taught)
             docket.cases.append(self._case(row[:_TO_TOKEN], mail, person, token, taught))
         return docket
