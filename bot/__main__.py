@@ -7,6 +7,7 @@ routes into the web role, and drains everything at SIGTERM.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -63,10 +64,20 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _collect_less() -> None:
+    """What was imported stays: looking through all of it takes 50 ms, in which no reader is answered.
+
+    What is young is looked at less often, too: a tenth of judging was spent on that.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 def _finish(work: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
     """Runs `work` with the settings and ends the process with its exit code."""
     _fill_standard_descriptors()
     settings = _settings()
+    _collect_less()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             sys.exit(runner.run(work(settings)))
