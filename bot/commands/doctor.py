@@ -44,7 +44,9 @@ async def answer_doctor(request: Request) -> Reply:
     is_console = request.incoming.place.platform == CONSOLE
     everything = is_console or request.account.is_owner
     if is_console:
-        return _report(await _look(request.services, request.account, everything))
+        found = await _look(request.services, request.account, everything)
+        await atomically(lambda: _keep(request.services, request.account, found))
+        return _report(found)
     if request.account.id in _running:
         return Reply(title="I am looking already, and tell you when I am through.")
     task = asyncio.create_task(_look_and_tell(request.services, request.account, everything))
@@ -66,14 +68,19 @@ async def _look_and_tell(services: Services, account: Account, everything: bool)
     """A round in the background: what it found is kept for `doctor last`, and told in one notice."""
     try:
         found = await _look(services, account, everything)
-        await _keep(services, account, found)
+        await _keep_and_tell(services, account, found)
     except Exception:
         log.exception("the doctor did not come through")
 
 
 async def _keep(services: Services, account: Account, found: Sequence[Finding]) -> None:
-    now = services.now()
-    kept = json.dumps({"at": to_micros(now), "findings": [asdict(one) for one in found]})
+    """For `doctor last`. Call it inside a transaction."""
+    kept = json.dumps({"at": to_micros(services.now()), "findings": [asdict(one) for one in found]})
+    await InstanceState.filter(key=_state_key(account)).delete()
+    await InstanceState.create(key=_state_key(account), value=kept)
+
+
+async def _keep_and_tell(services: Services, account: Account, found: Sequence[Finding]) -> None:
     wrong = [one for one in found if one.state == "wrong"]
     text = f"I looked at {plural(len(found), 'thing')}: all is well."
     if wrong:
@@ -82,11 +89,9 @@ async def _keep(services: Services, account: Account, found: Sequence[Finding]) 
         text = f"I looked at {plural(len(found), 'thing')}, and {len(wrong)} of them need you. {names}{more}."
 
     async def work() -> None:
-        key = _state_key(account)
-        await InstanceState.filter(key=key).delete()
-        await InstanceState.create(key=key, value=kept)
+        await _keep(services, account, found)
         button = ("Show all", "doctor last")
-        await post([Notice(account.id, f"doctor:{new_code(20)}", text, buttons=(button,))], now)
+        await post([Notice(account.id, f"doctor:{new_code(20)}", text, buttons=(button,))], services.now())
 
     await atomically(work)
     services.wake.ring(OUTBOX)
@@ -99,7 +104,7 @@ def _state_key(account: Account) -> str:
 async def _last(request: Request) -> Reply:
     kept = await InstanceState.get_or_none(key=_state_key(request.account))
     if kept is None:
-        raise CommandError("there was no round yet: type doctor")
+        raise CommandError("you have not had me look yet: type doctor")
     stored: dict[str, Any] = json.loads(kept.value)
     found = [Finding(**one) for one in stored["findings"]]
     reply = _report(found)

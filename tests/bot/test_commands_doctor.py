@@ -74,10 +74,12 @@ async def test_who_is_not_the_owner_has_only_their_own_looked_at(
 
 
 async def test_in_the_terminal_the_answer_is_whole(alice: Person, conversation, visits: list[Visit]):
-    reply = await Person(conversation, "console", platform="console", user_id="console").types("doctor")
+    console = Person(conversation, "console", platform="console", user_id="console")
+    reply = await console.types("doctor")
     assert reply.data["wrong"] == 1
     assert [one["state"] for one in reply.data["findings"]] == ["ok", "note", "wrong"]
     assert len(visits) == 2
+    assert (await console.types("doctor last")).lines == reply.lines
 
 
 async def test_when_all_is_well_it_says_so(alice: Person, monkeypatch: pytest.MonkeyPatch):

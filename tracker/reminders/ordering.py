@@ -25,6 +25,11 @@ from tracker.services import Services
 from tracker.wall_clock import zone_of
 
 MOST_OF_MAIL = 20  # open reminders of one mail
+_SETTLED = {
+    "reply": "it was answered already: only a reminder at a time still comes, such as 3d or friday 9am",
+    "bounce": "it bounced, so nobody can read it: only a reminder at a time still comes, such as 3d",
+    "met": "it was opened already: type noreply in place of noopen, or a time alone, such as 3d",
+}
 _MICROSECOND = dt.timedelta(microseconds=1)
 _OPEN: dict[str, Any] = {"fired_at__isnull": True, "done_at__isnull": True}
 
@@ -54,8 +59,8 @@ async def add_reminder(
 ) -> Reminder:
     """A new reminder counted from `start` (now, unless told), or the same one where it is there already.
 
-    Call it inside a transaction. Raises WhenError for a time that is over, or too far away, unless `start`
-    is given: what a tag ordered is due at once then.
+    Call it inside a transaction. Raises WhenError for a time that is over, or for what cannot happen any
+    more, unless `start` is given: what a tag ordered is due at once then. And for a time too far away.
     """
     due = order.when.due(start or now, zone_of(account.timezone), workdays(account))
     if start is None and due <= now:
@@ -67,6 +72,8 @@ async def add_reminder(
         text=order.text or None, due_at=due, created_at=now, details=_details(order.when, start or now),
     )  # fmt: skip
     await _doubt(row, mail)
+    if start is None and (because := ended_by(row.kind, await load_state(row, mail))) is not None:
+        raise WhenError(_SETTLED[because])
     of_mail = await Reminder.filter(message_id=mail.id, **_OPEN)
     for one in of_mail:
         same = (one.kind, one.recipient_id) == (row.kind, recipient_id)

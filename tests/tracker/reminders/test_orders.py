@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from models import Account, Alert, Recipient, Reminder
+from models import Account, Alert, Message, Recipient, Reminder
 from models.database import atomically
 from tests.tracker.reminders.desk import Desk
 from tracker.mail.forget import forget_message
@@ -96,3 +96,18 @@ async def test_ended_reminders_are_kept_no_longer_than_hits(desk: Desk):
     desk.clock.advance(days=200)
     assert (await enforce(desk.services))["reminder"] == 1
     assert (await Reminder.get()).id == waits.id
+
+
+@pytest.mark.parametrize("kind", ["noreply", "noopen", "open", "click"])
+async def test_what_cannot_happen_any_more_is_refused_with_what_still_comes(desk: Desk, kind: str):
+    await desk.replies()
+    with pytest.raises(WhenError, match="answered already"):
+        await desk.remind(f"{kind} 2d", await Message.get(id=desk.mail.id))
+    assert (await desk.remind("2d")).kind == "always"
+
+
+async def test_a_mail_that_was_opened_gets_no_reminder_that_it_was_not(desk: Desk):
+    await desk.opens()
+    with pytest.raises(WhenError, match="opened already: type noreply"):
+        await desk.remind("noopen 2d", await Message.get(id=desk.mail.id))
+    assert (await desk.remind("noreply 2d")).kind == "noreply"
