@@ -13,6 +13,7 @@ from models import Agent, Hit, Link, Message
 from models.database import DatabaseURL
 from tests import builders
 from tests.conftest import Clock
+from tests.tracker.judging import CHROME
 from tests.tracker.running import Tracker, running
 from tracker.hits.judge import Judge
 from tracker.web.hits import GIF
@@ -78,6 +79,45 @@ async def test_the_pixel_is_always_the_same_43_bytes(tracker: Tracker, path: str
         "Server": "mailbell",
         "Content-Length": "43",
     }
+
+
+async def test_no_byte_of_an_answer_tells_what_the_request_was_taken_for(
+    tracker: Tracker, path: str, links: list[Link], clock: Clock
+) -> None:
+    """Scanners, previews, the sender and people get the same, but for the date."""
+    requests = [
+        "User-Agent: Mozilla/5.0 (via ggpht.com GoogleImageProxy)",
+        "User-Agent: Mozilla/5.0",
+        "User-Agent: Slackbot-LinkExpanding 1.0",
+        "User-Agent: BarracudaCentral/1.0",
+        "User-Agent: curl/8.5.0",
+        f"User-Agent: {CHROME}",
+        f"User-Agent: {CHROME}",
+        f"User-Agent: {CHROME}\r\nSec-Purpose: prefetch",
+        "X-Nothing: 1",
+    ]
+    await Message.all().update(armed_at=clock())
+    for target in (path, f"/c/{links[1].token}"):
+        answers = set()
+        for headers in requests:
+            clock.advance(hours=1 if headers != requests[6] else 0)
+            head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n\r\n"
+            answers.add(undated(await raw(tracker, head.encode(), until=9)))
+        assert len(answers) == 1
+    await Judge(tracker.services).judge_once()
+    opens = {hit.verdict for hit in await Hit.filter(kind="open")}
+    assert opens == {
+        "proxied",
+        "privacy",
+        "unfurler",
+        "scanner",
+        "bot",
+        "human",
+        "duplicate",
+        "prefetch",
+        "unknown",
+    }
+    assert len({hit.verdict for hit in await Hit.filter(kind="click")}) > 5
 
 
 async def test_an_open_is_stored_when_its_answer_is_out(
