@@ -134,7 +134,7 @@ async def _forget_person(request: Request, address: str) -> Reply:
     else:
         lead = "leads where it led" if gone.links == 1 else "lead where they led"
         title = (
-            f"{name} is forgotten: {plural(gone.mails, 'mail')} gone, out of {gone.parts} more, "
+            f"{name} is forgotten: {plural(gone.mails, 'mail')} gone, taken out of {gone.parts} more, "
             f"{plural(gone.hits, 'event')} erased; {plural(gone.links, 'link')} still {lead}."
         )
     more = "Backups that you made yourself still hold it, until you delete them."

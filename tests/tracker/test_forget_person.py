@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import replace
 
 import pytest
 
-from models import Alert, Captured, Message, Outgoing, Person, Recipient
+from models import Alert, Captured, Dialogue, Message, Outgoing, Person, Recipient, Reminder
 from tests import builders
 from tests.tracker.judging import Court, court
 from tests.tracker.posting import Post, post_office, written
@@ -101,3 +102,43 @@ async def test_what_is_known_under_two_spellings_is_handed_over_in_one_file(room
     file = await person_file(room.services, room.alice, "ana@bücher.example")
     assert file is not None
     assert len(json.loads(file)["mails"]) == 2
+
+
+async def test_what_was_told_of_her_without_a_mail_is_replaced_where_it_was_shown_and_gone_where_not(
+    room: Court,
+):
+    home = await builders.destination(room.alice, "telegram", "70")
+    for key, state, remote in (("shown", "sent", "9"), ("given up", "dropped", None)):
+        await Alert.create(
+            account=room.alice, destination=home, event_key=key, event="notice", at=room.clock(),
+            due_at=room.clock(), state=state, remote_id=remote, facts={"text": f"I hold a mail to {ANA}"},
+        )  # fmt: skip
+    await forget_person(room.services, room.alice, ANA)
+    left = await Alert.all()
+    assert [one for one in left if ANA in json.dumps([one.facts, one.fix_text])] == []
+    assert [(one.remote_id, bool(one.fix_text)) for one in left] == [("9", True)]
+
+
+async def test_her_address_in_ones_own_words_goes_and_the_reminder_stays(room: Court):
+    mail = await room.mail(to=("dan@acme.com",))
+    for text in (f"ask Ana@Acme.com ({ANA})", "ask Dan"):
+        await Reminder.create(
+            account=room.alice, message=mail, kind="always", created_at=room.clock(), text=text,
+            due_at=room.clock() + dt.timedelta(days=len(text)),
+        )  # fmt: skip
+    await forget_person(room.services, room.alice, ANA)
+    assert {one.text for one in await Reminder.all()} == {None, "ask Dan"}
+
+
+async def test_questions_half_answered_with_her_address_end_and_those_of_others_go_on(room: Court):
+    bob = await builders.account("bob", room.clock())
+    for account, user, answer in (
+        (room.alice, "1", f"Ana <{ANA.upper()}>"), (room.alice, "2", "dan@acme.com"), (bob, "3", ANA),
+    ):  # fmt: skip
+        await builders.identity(account, "telegram", user)
+        await Dialogue.create(
+            platform="telegram", chat_id="7", user_id=user, verb="track", step="subject",
+            answers={"to": answer}, updated_at=room.clock(),
+        )  # fmt: skip
+    await forget_person(room.services, room.alice, ANA)
+    assert {one.user_id for one in await Dialogue.all()} == {"2", "3"}

@@ -190,7 +190,8 @@ async def _erase_mentions(services: Services, account: Account, forms: Sequence[
 
     async def work() -> None:
         await leave_alert_traces(services.now(), id__in=mentions)
-        await Alert.filter(id__in=mentions).exclude(fix_text=FORGOTTEN).delete()
+        is_trace = Q(fix_text=FORGOTTEN, fix_text__isnull=False)  # NULL is neither equal nor unequal
+        await Alert.filter(~is_trace, id__in=mentions).delete()
         await _blot_out_of_subjects(account, forms)
         await _end_dialogues(account, forms)
         await _blot_out_of_reminders(account, forms)
