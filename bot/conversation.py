@@ -129,7 +129,7 @@ class Conversation:
             other = await command.instead(request) if command.instead else None
             return await self._ask(incoming, (other and find_command(other)) or command)
         try:
-            return await command.handler(request)
+            return _doubted(incoming, await command.handler(request))
         except (CommandError, DraftError) as error:
             text = str(error)
             return Reply(title=text[:1].upper() + text[1:], kind=Kind.ERROR)
@@ -199,16 +199,39 @@ def _holds_a_mail(text: str) -> bool:
     return bool(draft.recipients or draft.urls or draft.untracked)
 
 
-def _not_understood(incoming: Incoming, hint: str) -> Reply:
-    """The nearest verb, with a button that does it; in plain talk a hint at what can be said."""
+def _nearest(incoming: Incoming, likeness: float) -> tuple[str, str, str] | None:
+    """The first word, the verb that it may have been meant for, and the whole with that verb."""
     word, _, rest = incoming.text.lstrip("/").strip().partition(" ")
     verbs = [command.verb for command in COMMANDS if not command.hidden]
-    near = difflib.get_close_matches(word.lower(), verbs, 1, 0.6 if incoming.is_command else 0.75)
+    near = difflib.get_close_matches(word.lower(), verbs, 1, likeness)
+    return (word, near[0], f"{near[0]} {rest}".strip()) if near else None
+
+
+def _doubted(incoming: Incoming, reply: Reply) -> Reply:
+    """What was tracked since no verb stood in front, and maybe should have: "mtue ana@acme.com"."""
+    near = _nearest(incoming, 0.75)
+    code = reply.data.get("message")
+    if near is None or code is None or find_command(near[0].partition("@")[0]) is not None:
+        return reply
+    word, verb, whole = near
+    said = f"“{one_line(word, 30)}” is part of the subject. Did you mean {verb}? Then type: "
+    undo = Button("Forget this mail", f"forget {code}")
+    return replace(
+        reply,
+        lines=(*reply.lines, f"{said}{one_line(whole, 200)}"),
+        buttons=(*reply.buttons, (undo,)),
+    )
+
+
+def _not_understood(incoming: Incoming, hint: str) -> Reply:
+    """The nearest verb, with a button that does it; in plain talk a hint at what can be said."""
+    word = incoming.text.lstrip("/").strip().partition(" ")[0]
+    near = _nearest(incoming, 0.6 if incoming.is_command else 0.75)
     if near:
-        whole = f"{near[0]} {rest}".strip()
-        action = whole if len(whole.encode()) <= ACTION_BYTES else near[0]
+        _, verb, whole = near
+        action = whole if len(whole.encode()) <= ACTION_BYTES else verb
         return Reply(
-            title=f"I do not know “{one_line(word, 30)}”. Did you mean {near[0]}?",
+            title=f"I do not know “{one_line(word, 30)}”. Did you mean {verb}?",
             lines=(f"Type: {one_line(whole, 200)}",),
             buttons=(tuple(Button(one_line(one, 40), one) for one in dict.fromkeys((action, "help"))),),
             kind=Kind.ERROR,

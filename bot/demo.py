@@ -100,7 +100,7 @@ async def _answer(services: Services, account: Account, message: Message) -> boo
     if addresses is None:
         return False
     message_id = f"{message.code}@demo.invalid"
-    await Message.filter(id=message.id).update(message_id_header=message_id, sent_at=services.now())
+    await Message.filter(id=message.id).update(message_id_header=message_id, sent_at=message.created_at)
     mail = EmailMessage()
     mail["From"] = "Ana <ana@acme.com>"
     mail["To"] = "you@demo.invalid"

@@ -94,6 +94,19 @@ async def test_an_unknown_verb_answers_with_the_nearest_one(alice: Person):
     assert actions(reply)[0] == "list unopened"
 
 
+async def test_a_mistyped_verb_before_an_address_is_tracked_and_doubted(alice: Person):
+    reply = await alice.types("mtue ana@acme.com")
+    code = reply.data["message"]
+    assert (await Message.get()).subject == "mtue"
+    assert "“mtue” is part of the subject. Did you mean mute? Then type: mute ana@acme.com" in reply.text
+    assert f"forget {code}" in actions(reply)
+
+
+@pytest.mark.parametrize("text", ["track ana@acme.com Hi", "Quarterly ana@acme.com", "ana@acme.com trakc"])
+async def test_what_nobody_mistyped_is_not_doubted(alice: Person, text: str):
+    assert "Did you mean" not in (await alice.types(text)).text
+
+
 async def test_a_button_never_holds_more_than_telegram_takes(alice: Person):
     reply = await alice.types("shwo " + "ж" * 80)
     assert all(len(action.encode()) <= 64 for action in actions(reply))
