@@ -16,21 +16,24 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from tracker.insights.grid import HOURS, WEEK, Grid
 from tracker.insights.usual import (
     LEAST_OPENS,
+    Day,
     Group,
     count_expected,
     count_seen,
     gather_hours,
     group_of,
-    rate_hours,
+    shrink_hours,
     smooth,
 )
 
 LEAST_DAYS = 5  # on which they were: one long evening is no habit
 STANDS_OUT = 1.0  # the lower end of the interval has to be above what is usual
+Week = tuple[list[float], list[float]]  # opens, and opens expected, for each hour of the week
 _Z90 = 1.645
 _Z_FEW_DAYS = 2.2
 _AS_GOOD = 0.65
@@ -76,17 +79,18 @@ def best_of(grid: Grid, group: Group) -> Best | NotEnough:
         return NotEnough(grid.opens, grid.days)
     if not group.by_age:
         group = group_of([grid])
-    hourly = rate_hours(grid, group)
+    day, week = gather_hours(grid, group), _gather_week(grid, group)
+    hourly = shrink_hours(day, group)
     mean = sum(hourly) / HOURS or 1.0
-    found = max(_candidates(grid, group, hourly), key=lambda one: one.low)
+    found = max(_candidates(group, day, week, hourly), key=lambda one: one.low)
     stands_out = found.low > STANDS_OUT * mean
     return Best(
         _most_opened(grid, found) if stands_out else None,
-        _days_of(grid, group, hourly, found) if stands_out else EVERY_DAY,
+        _days_of(group, week, hourly, found) if stands_out else EVERY_DAY,
         found.rate / mean,
         found.low / mean,
         found.high / mean,
-        tuple(rate / mean for rate in _week_rates(grid, group, hourly)),
+        tuple(rate / mean for rate in _week_rates(group, week, hourly)),
         grid,
     )
 
@@ -98,19 +102,18 @@ def _most_opened(grid: Grid, found: _Candidate) -> int:
     return max(near, key=lambda hour: sum(seen[HOURS * day + hour] for day in found.days))
 
 
-def _days_of(grid: Grid, group: Group, hourly: Sequence[float], found: _Candidate) -> tuple[int, ...]:
+def _days_of(group: Group, week: Week, hourly: Sequence[float], found: _Candidate) -> tuple[int, ...]:
     """The candidate's days; all of them where the others are about as good at that hour."""
     others = [day for day in EVERY_DAY if day not in found.days]
     slots = [HOURS * day + found.hour for day in others]
-    seen, expected = _week_evidence(grid, group)
+    seen, expected = week
     weight = group.alike_days * len(others) / 7
     good = sum([seen[slot] for slot in slots]) + weight * hourly[found.hour]
     hours = sum([expected[slot] for slot in slots]) + weight
     return EVERY_DAY if not others or good / hours >= _AS_GOOD * found.rate else found.days
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     hour: int
     days: tuple[int, ...]
     rate: float
@@ -118,13 +121,13 @@ class _Candidate:
     high: float
 
 
-def _candidates(grid: Grid, group: Group, hourly: Sequence[float]) -> Iterator[_Candidate]:
+def _candidates(group: Group, day: Day, week: Week, hourly: Sequence[float]) -> Iterator[_Candidate]:
     """Each hour of the day, on all days and on those that people keep; with what is known of it."""
-    seen, expected, usual = gather_hours(grid, group)
+    seen, expected, usual = day
     for hour in range(HOURS):
         weight = group.alike_hours
         yield _candidate(hour, EVERY_DAY, seen[hour] + weight * usual[hour], expected[hour] + weight, _Z90)
-    week_seen, week_expected = _week_evidence(grid, group)
+    week_seen, week_expected = week
     for hour in range(HOURS):
         for days in SOME_DAYS:
             slots = [HOURS * day + hour for day in days]
@@ -143,16 +146,16 @@ def _candidate(hour: int, days: tuple[int, ...], shape: float, rate: float, z: f
     return _Candidate(hour, days, shape / rate, low, high)
 
 
-def _week_evidence(grid: Grid, group: Group) -> tuple[list[float], list[float]]:
+def _gather_week(grid: Grid, group: Group) -> Week:
     """Opens, and opens expected, for each hour of the week, smoothed."""
     seen, expected = count_seen(grid), count_expected(grid, group.by_age)
     scale = sum(seen) / (sum(expected) or 1)
     return smooth(seen), smooth([one * scale for one in expected])
 
 
-def _week_rates(grid: Grid, group: Group, hourly: Sequence[float]) -> list[float]:
+def _week_rates(group: Group, week: Week, hourly: Sequence[float]) -> list[float]:
     """Each hour of the week, shrunk towards its hour of the day."""
-    seen, expected = _week_evidence(grid, group)
+    seen, expected = week
     weight = group.alike_days
     return [(seen[slot] + weight * hourly[slot % HOURS]) / (expected[slot] + weight) for slot in range(WEEK)]
 

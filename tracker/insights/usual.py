@@ -13,6 +13,7 @@ from typing import Any
 
 from tracker.insights.grid import AGES, HOURS, WEEK, Grid
 
+Day = tuple[list[float], list[float], list[float]]  # see gather_hours
 LEAST_OPENS = 15  # of one person, to say anything of them
 _PROMPT = 0.25  # what an open in the first hour weighs: it says when the mail came more than whose hour it is
 _ROUNDS = 12
@@ -155,15 +156,16 @@ def smooth(day: Sequence[float]) -> list[float]:
 
 def rate_hours(grid: Grid, group: Group) -> list[float]:
     """The person's rate of each hour of the day, shrunk towards the group's."""
-    seen, expected, usual = gather_hours(grid, group)
+    return shrink_hours(gather_hours(grid, group), group)
+
+
+def shrink_hours(day: Day, group: Group) -> list[float]:
+    """As `rate_hours`, of what `gather_hours` gave."""
     weight = group.alike_hours
-    return [
-        (one + weight * rate) / (hours + weight)
-        for one, hours, rate in zip(seen, expected, usual, strict=True)
-    ]
+    return [(one + weight * rate) / (hours + weight) for one, hours, rate in zip(*day, strict=True)]
 
 
-def gather_hours(grid: Grid, group: Group) -> tuple[list[float], list[float], list[float]]:
+def gather_hours(grid: Grid, group: Group) -> Day:
     """Opens, opens expected, and the usual rate, for each hour of the day."""
     seen = _by_hour(count_seen(grid))
     expected = _by_hour(count_expected(grid, group.by_age))
