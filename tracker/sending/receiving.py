@@ -25,6 +25,7 @@ from tracker.sending.spool import Envelope, Spool, Unready
 T = TypeVar("T")
 
 AT_ONCE = 256 * 1024  # bytes that are written at once; a mail up to this size takes one step
+SMALL = 32 * 1024  # bytes that are looked at at once, in less time than a thread takes to begin
 _ONCE = ("from", "message-id", "date", "subject", "to", "cc", "sender", "reply-to")  # RFC 5322, 3.6
 _TOO_LARGE = "552 5.3.4 The mail is too large: 50 MB at most"
 
@@ -60,30 +61,31 @@ class Incoming:
         self._size += len(piece)
         if self._size > HOPELESS:
             raise TooLongError
+        if self._size > MOST and self._refused is None:
+            await self._refuse(_TOO_LARGE)
         if self._refused is None:
-            fault = bad_bytes(piece)
-            if fault is not None:
-                await self._refuse(f"550 5.6.0 {_sentence(fault)}")
-            elif self._size > MOST:
-                await self._refuse(_TOO_LARGE)
-            else:
-                self._held += piece
-                if len(self._held) >= AT_ONCE:
-                    await self._write()
+            self._held += piece
+            if len(self._held) >= AT_ONCE:
+                await self._write()
 
     async def finish(self) -> tuple[str | None, str]:
         """The mail's name in the spool and None, or None and the reply that says why there is none.
 
-        The mail is on disk then. Raises SpoolFullError, OSError; nothing is left behind.
+        The mail is on disk then. Call it where nobody cancels it. Raises SpoolFullError, OSError; nothing is
+        left behind.
         """
         if self._refused is not None:
             return None, self._refused
         rest = bytes(self._held)
         try:
-            if self._file is None:
-                return await self._run(self._spool.keep(lambda: self._checked(rest))), ""
-            return await self._run(self._spool.run(lambda: self._open(rest).finish(rest))), ""
+            if self._file is not None:
+                return await self._spool.run(lambda: self._open(rest).finish(rest)), ""
+            if len(rest) <= SMALL:
+                envelope, content = self._checked(rest)
+                return await self._spool.keep(lambda: (envelope, content)), ""
+            return await self._spool.keep(lambda: self._checked(rest)), ""
         except _RefusedError as refused:
+            await self._refuse(str(refused))
             return None, str(refused)
 
     async def discard(self) -> None:
@@ -124,6 +126,8 @@ class Incoming:
             envelope, begun = self._checked(held)
             self._file = self._spool.begin(envelope)
             self._file.write(begun[: len(begun) - len(held)])
+        elif fault := bad_bytes(held):
+            raise _RefusedError(_malformed(fault))
         return self._file
 
 
@@ -135,7 +139,7 @@ def _look(head: bytes, owned: frozenset[str], now: dt.datetime) -> tuple[bytes, 
     """
     fault = refusal(head)
     if fault is not None:
-        raise _RefusedError(f"550 5.6.0 {_sentence(fault)}")
+        raise _RefusedError(_malformed(fault))
     headers = _headers(head)
     for name in _ONCE:
         if len(headers.get(name, ())) > 1:
@@ -183,5 +187,5 @@ def _headers(head: bytes) -> dict[str, list[str]]:
     return found
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _malformed(fault: str) -> str:
+    return f"550 5.6.0 {fault[:1].upper()}{fault[1:]}"

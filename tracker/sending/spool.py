@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -274,7 +274,7 @@ def _full_is_said() -> Iterator[None]:
 
 
 def _write_envelope(envelope: Envelope) -> bytes:
-    fields = {**asdict(envelope), "arrived": to_micros(envelope.arrived)}
+    fields = {**vars(envelope), "arrived": to_micros(envelope.arrived)}
     return json.dumps(fields).encode() + b"\n"
 
 
