@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
+from collections import Counter
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -38,6 +40,22 @@ def test_a_habit_shows_although_mail_is_sent_and_often_opened_at_another_hour():
     assert isinstance(found, Best)
     assert found.hour == 17
     assert found.low > 1
+
+
+def test_the_hour_at_which_more_is_opened_of_what_lies_there_beats_the_one_with_more_opens():
+    """Sent at noon: of what lies there half is opened at 17, and two of three at 9, when less is left."""
+    chance, letters = random.Random(5), []
+    for day in range(200):
+        looks = itertools.cycle([(17.3, 0.48), (9.3 + 24, 0.65)])
+        for number, (hour, share) in enumerate(looks):
+            if chance.random() < share:
+                letters.append(Letter(at(day, 12), (at(day + number // 2, hour),)))
+                break
+    opens = Counter(dt.datetime.fromtimestamp(one.opens[0] / 1e6, BERLIN).hour for one in letters)
+    assert opens[17] > opens[9]
+    found = best_of(grid_of(letters, BERLIN, at(250, 0)), Group())
+    assert isinstance(found, Best)
+    assert found.hour == 9
 
 
 def test_weekdays_are_named_only_where_they_stand_out():
@@ -151,3 +169,24 @@ def test_an_interval_holds_the_mean_and_narrows_with_evidence():
     assert low < 2 < high
     narrow = interval(400, 200)
     assert low < narrow[0] < 2 < narrow[1] < high
+
+
+async def test_others_get_their_turn_while_what_is_usual_is_worked_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(habits, "SLICE", 0)
+    people = [person(16, 30) for _ in range(3)]
+    order = []
+
+    def steps() -> Generator[None, None, Group]:
+        for step in group_in_steps(list(people)):
+            order.append("step")
+            yield step
+        return group_of(people)
+
+    async def other() -> None:
+        for _ in range(4):
+            order.append("other")
+            await asyncio.sleep(0)
+
+    group, _ = await asyncio.gather(habits.in_slices(steps()), other())
+    assert group == group_of(people)
+    assert order[:8] == ["step", "other"] * 4
