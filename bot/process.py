@@ -320,7 +320,8 @@ def _why_deaf(host: str, port: int, error: OSError, name: str = "PORT") -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return _no_address(host)
     why = os.strerror(error.errno) if error.errno else str(error)
-    return f"{name}: cannot listen on {host}:{port} ({why}); put another port"
+    other = port ^ 1  # its neighbour, never past the last one
+    return f"{name}: cannot listen on {host}:{port} ({why}); put another port, such as {name}={other}"
 
 
 @asynccontextmanager

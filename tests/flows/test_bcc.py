@@ -113,5 +113,6 @@ async def test_a_taken_capture_port_is_told_in_one_line(tmp_path):
             assert await asyncio.wait_for(second.process.wait(), 30) == 2
             await asyncio.gather(*second._readers)
     assert second.errors[-1] == (
-        f"CAPTURE_PORT: cannot listen on 127.0.0.1:{port} (Address already in use); put another port"
+        f"CAPTURE_PORT: cannot listen on 127.0.0.1:{port} (Address already in use); put another port, "
+        f"such as CAPTURE_PORT={port ^ 1}"
     )

@@ -91,7 +91,9 @@ async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         code, errors = await start(tmp_path, PORT=str(port))
     assert code == 2
-    assert f"PORT: cannot listen on 127.0.0.1:{port}" in errors.splitlines()[-1]
+    said = errors.splitlines()[-1]
+    assert said.startswith(f"PORT: cannot listen on 127.0.0.1:{port} (Address already in use); put another")
+    assert said.endswith(f"such as PORT={port ^ 1}")
 
 
 async def test_windows_line_ends_in_the_env_file_do_no_harm(tmp_path: Path) -> None:
