@@ -40,6 +40,11 @@ def test_what_programs_could_read_differently_names_nobody(value: str):
     assert found is None or A not in found
 
 
+@pytest.mark.parametrize("piece", ['"\\', "(", "<", '("<'])
+def test_thousands_of_brackets_that_nobody_closes_are_refused_at_the_first(piece: str):
+    assert from_addresses(piece * 20_000 + A) is None
+
+
 @given(st.text(alphabet='ab@.<>()",:;\\ \t', max_size=40))
 def test_whatever_stands_there_is_read_or_is_not(value: str):
     found = from_addresses(value)

@@ -25,6 +25,8 @@ _STRICTEST = ("off", "clicks", "full")
 async def find_tokens(account_id: int, tokens: Sequence[tuple[str, str]]) -> list[Message]:
     """The account's mails whose tokens these are, newest first."""
     wanted = [token for _, token in tokens]
+    if not wanted:
+        return []
     found = await Link.filter(token__in=wanted, message__account_id=account_id).values_list(
         "message_id", flat=True
     )

@@ -233,7 +233,7 @@ def tokens_in(texts: Sequence[bytes] | Iterator[bytes], public_url: str) -> tupl
 
 COUNT = struct.Struct(">I")  # of mails that come together
 SIZE = struct.Struct(">II")  # of the public URL, of the mail
-ANSWER = struct.Struct(">I")  # its length: what each mail says, in one list
+ANSWER = struct.Struct(">I")  # its length: what each mail says, each on a line
 
 
 def _serve(given: BinaryIO, answers: BinaryIO) -> None:
@@ -245,7 +245,7 @@ def _serve(given: BinaryIO, answers: BinaryIO) -> None:
             for_url, for_mail = SIZE.unpack(given.read(SIZE.size))
             url, raw = given.read(for_url).decode(), given.read(for_mail)
             told.append(parse_mail(raw, url).to_json())
-        answer = json.dumps(told).encode()
+        answer = "\n".join(told).encode()
         answers.write(ANSWER.pack(len(answer)) + answer)
         answers.flush()
 

@@ -200,8 +200,7 @@ async def _composed(mail: SpooledMail) -> Message | None:
 
     An answer quotes pixels too: what it quotes left long before.
     """
-    tokens = mail.examined.parsed.tokens
-    for found in await find_tokens(mail.account.id, tokens) if tokens else []:
+    for found in await find_tokens(mail.account.id, mail.examined.parsed.tokens):
         unsent = found.captured_at is None and found.handed_over_at is None and found.origin != "send"
         since = found.armed_at or found.created_at
         old = bool(mail.examined.parsed.refers_to or found.armed_at) and since < mail.sent - COMPOSED_BEFORE

@@ -60,17 +60,22 @@ def address_fault(address: str, *, utf8: bool) -> str | None:
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|<[^<>]*>|,|[^",()<>]+|.', re.DOTALL)
 
+_UNCLOSED = frozenset('<>()"')
+
 
 def from_addresses(value: str) -> list[str] | None:
     """The addresses of an unfolded From header; None for what programs could read differently.
 
     A name without quotes may hold a comma, as bad clients write it; an address in such a name counts too.
     """
+    parts = _split(value)
+    if parts is None:
+        return None
     found: list[str] = []
-    for part in _split(value):
+    for part in parts:
         in_brackets = [one[1:-1].strip() for one in part if one.startswith("<")]
         beside = "".join(one for one in part if one[0] not in '<"(').strip()
-        if len(in_brackets) > 1 or any(one in '<>()"' for one in part):
+        if len(in_brackets) > 1:
             return None
         if in_brackets:
             found += in_brackets
@@ -81,10 +86,13 @@ def from_addresses(value: str) -> list[str] | None:
     return found or None
 
 
-def _split(value: str) -> list[list[str]]:
-    """The tokens between commas; an unclosed quote, bracket or comment stays a character of its own."""
+def _split(value: str) -> list[list[str]] | None:
+    """The tokens between commas; None at the first quote, bracket or comment that is not closed."""
     parts: list[list[str]] = [[]]
-    for piece in _TOKEN.findall(value):
+    for found in _TOKEN.finditer(value):
+        piece = found[0]
+        if piece in _UNCLOSED:
+            return None
         if piece == ",":
             parts.append([])
         else:
