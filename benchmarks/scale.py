@@ -86,7 +86,7 @@ class Bench:
             return lambda: _show(accounts, number)
 
         def one_stats() -> Question:
-            account = chance.choice(accounts)
+            account, _ = somebody()
             return lambda: stats(account, since, services)
 
         def heavy_stats() -> Question:
@@ -108,7 +108,7 @@ class Bench:
             return lambda: habits_of(services, account, address)
 
         def best_of_all() -> Question:
-            account = chance.choice(accounts)
+            account, _ = somebody()
             return lambda: habits_of_all(services, account)
 
         return {

@@ -6,23 +6,30 @@ worked out by a duty (`learn`), from its newest mails, and kept in one row. Alwa
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import time
 from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from models import Account, Habit, Person
 from models.columns import to_micros
 from tracker.insights.best import Best, NotEnough, best_of
 from tracker.insights.grid import Grid, Letter, grid_of
-from tracker.insights.reading import copies_to, newest_copies, opens_of
-from tracker.insights.usual import LEAST_OPENS, Group, group_of
+from tracker.insights.reading import Copy, copies_to, newest_copies, opens_of
+from tracker.insights.usual import LEAST_OPENS, Group, add_up, group_in_steps
 from tracker.services import Services
 
 MAILS = 200  # the newest to one person: habits change
 MAILS_OF_ALL = 4000  # the newest of an account
 KEPT = dt.timedelta(hours=6)  # after which what is usual is worked out anew
 _BATCH = 500
+SLICE = 0.002  # seconds for which nothing else of the process goes on
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,24 +85,43 @@ async def _work_out(services: Services, account: Account) -> tuple[Group, Grid]:
     opens: dict[int, list[int]] = {}
     for start in range(0, len(copies), _BATCH):
         opens |= await opens_of(services, copies[start : start + _BATCH])
-    by_address: defaultdict[str, list[Letter]] = defaultdict(list)
-    for one in copies:
-        by_address[one.address].append(Letter(one.sent, tuple(opens.get(one.id, ()))))
     zones = dict(
         await Person.filter(account_id=account.id, timezone__isnull=False).values_list("address", "timezone")
     )
-    grids = [
-        grid_of(mails, zone_named(str(zones.get(address) or account.timezone or "")), now)
-        for address, mails in by_address.items()
-    ]
-    group, total = group_of(grids), Grid()
-    for grid in grids:
-        total.add(grid)
+    group, total = await in_slices(_reckon(copies, opens, zones, account.timezone or "", now))
     facts = {"group": group.row, "grid": total.row}
     await Habit.update_or_create(
         {"at": services.now(), "zone": account.timezone or "", "facts": facts}, account_id=account.id
     )
     return group, total
+
+
+def _reckon(
+    copies: Sequence[Copy], opens: Mapping[int, Sequence[int]], zones: Mapping[Any, Any], zone: str, now: int
+) -> Generator[None, None, tuple[Group, Grid]]:
+    """What is usual, and everybody's grid together. `zones`: by address, of those with one of their own."""
+    by_address: defaultdict[str, list[Letter]] = defaultdict(list)
+    for one in copies:
+        by_address[one.address].append(Letter(one.sent, tuple(opens.get(one.id, ()))))
+    grids = []
+    for address, mails in by_address.items():
+        grids.append(grid_of(mails, zone_named(str(zones.get(address) or zone)), now))
+        yield
+    total = yield from add_up(grids)
+    return (yield from group_in_steps(grids, total)), total
+
+
+async def in_slices(steps: Generator[None, None, T]) -> T:
+    """Works a long reckoning out while everything else goes on."""
+    until = time.monotonic() + SLICE
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(T, end.value)
+        if time.monotonic() > until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + SLICE
 
 
 async def learn(services: Services) -> int:

@@ -7,9 +7,9 @@ other explains. A person's hours of the day are shrunk towards the group's, as f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from tracker.insights.grid import AGES, HOURS, WEEK, Grid
 
@@ -62,24 +62,51 @@ class Group:
 
 def group_of(grids: Sequence[Grid]) -> Group:
     """What is usual among these people, each of them a grid; the neutral group of nobody."""
-    total = Grid()
-    for grid in grids:
-        total.add(grid)
+    steps = group_in_steps(list(grids))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(Group, end.value)
+
+
+def group_in_steps(grids: list[Grid], total: Grid | None = None) -> Generator[None, None, Group]:
+    """As `group_of`, some tenths of a millisecond at a time. `total`: the grids together, if known.
+
+    It empties the list: thousands of grids, freed at once, take longer than any of the steps.
+    """
+    if total is None:
+        total = yield from add_up(grids)
     if not total.opens:
         return Group()
     by_age, rates = _age_and_hour(total)
-    people = [grid for grid in grids if grid.opens >= LEAST_OPENS // 3]
+    yield
+    people: list[tuple[list[float], list[float]]] = []
+    while grids:
+        grid = grids.pop()
+        if grid.opens >= LEAST_OPENS // 3:
+            people.append((count_seen(grid), count_expected(grid, by_age)))
+        yield
     if len(people) < _PEOPLE:
         return Group(by_age)
-    group = Group(by_age, rates)
-    hours = [(_by_hour(count_seen(grid)), _by_hour(count_expected(grid, by_age))) for grid in people]
-    usual = _hourly(rates)
-    alike_hours = _alike([(s, e, usual) for s, e in hours], 4.0)
-    group = replace(group, alike_hours=alike_hours)
-    weeks = [
-        (count_seen(grid), count_expected(grid, by_age), _spread(rate_hours(grid, group))) for grid in people
-    ]
-    return replace(group, alike_days=_alike(weeks, 6.0))
+    usual, hours, weeks = _hourly(rates), _Alike(4.0), _Alike(6.0)
+    for seen, expected in people:
+        hours.add(_by_hour(seen), _by_hour(expected), usual)
+        yield
+    group = Group(by_age, rates, hours.weight)
+    for seen, expected in people:
+        weeks.add(seen, expected, _spread(shrink_hours(_day_of(seen, expected, group), group)))
+        yield
+    return replace(group, alike_days=weeks.weight)
+
+
+def add_up(grids: Sequence[Grid]) -> Generator[None, None, Grid]:
+    """All of them together, a few at a time."""
+    total = Grid()
+    for grid in grids:
+        total.add(grid)
+        yield
+    return total
 
 
 def _age_and_hour(total: Grid) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -102,23 +129,29 @@ def _age_and_hour(total: Grid) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(by_age), tuple(rates)
 
 
-def _alike(
-    people: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]], default: float
-) -> float:
-    """How much the prior weighs, from how far people's (seen, expected, usual rate) lie apart.
+class _Alike:
+    """How much the prior weighs, from how far people lie apart from what is usual.
 
     By moments: what the counts vary more than chance alone would make them (Poisson) is people's own.
     """
-    spread, weight = 0.0, 0.0
-    for seen, expected, usual in people:
-        scale = sum(seen) / (sum(e * u for e, u in zip(expected, usual, strict=True)) or 1)
-        for one, hours, rate in zip(seen, expected, usual, strict=True):
-            mean = hours * rate * scale
-            spread += (one - mean) ** 2 - mean
-            weight += mean**2
-    if not weight:
-        return default
-    return min(_STRONG, max(_WEAK, weight / spread)) if spread > 0 else _STRONG
+
+    def __init__(self, default: float) -> None:
+        self._default = default
+        self._spread = self._squares = 0.0
+
+    def add(self, seen: Sequence[float], expected: Sequence[float], usual: Sequence[float]) -> None:
+        """One person's counts, and the rates that are usual."""
+        means = [hours * rate for hours, rate in zip(expected, usual, strict=True)]
+        scale = sum(seen) / (sum(means) or 1)
+        means = [one * scale for one in means]
+        self._spread += sum([(one - mean) ** 2 - mean for one, mean in zip(seen, means, strict=True)])
+        self._squares += sum([mean * mean for mean in means])
+
+    @property
+    def weight(self) -> float:
+        if not self._squares:
+            return self._default
+        return min(_STRONG, max(_WEAK, self._squares / self._spread)) if self._spread > 0 else _STRONG
 
 
 def count_seen(grid: Grid) -> list[float]:
@@ -154,20 +187,18 @@ def smooth(day: Sequence[float]) -> list[float]:
     return [0.2 * day[h - 1] + 0.6 * day[h] + 0.2 * day[(h + 1) % count] for h in range(count)]
 
 
-def rate_hours(grid: Grid, group: Group) -> list[float]:
-    """The person's rate of each hour of the day, shrunk towards the group's."""
-    return shrink_hours(gather_hours(grid, group), group)
-
-
 def shrink_hours(day: Day, group: Group) -> list[float]:
-    """As `rate_hours`, of what `gather_hours` gave."""
+    """The person's rate of each hour of the day (as gather_hours gives it), shrunk towards the group's."""
     weight = group.alike_hours
     return [(one + weight * rate) / (hours + weight) for one, hours, rate in zip(*day, strict=True)]
 
 
 def gather_hours(grid: Grid, group: Group) -> Day:
     """Opens, opens expected, and the usual rate, for each hour of the day."""
-    seen = _by_hour(count_seen(grid))
-    expected = _by_hour(count_expected(grid, group.by_age))
+    return _day_of(count_seen(grid), count_expected(grid, group.by_age), group)
+
+
+def _day_of(week_seen: Sequence[float], week_expected: Sequence[float], group: Group) -> Day:
+    seen, expected = _by_hour(week_seen), _by_hour(week_expected)
     scale = sum(seen) / (sum(expected) or 1)  # how much they open at all does not matter here
     return smooth(seen), smooth([one * scale for one in expected]), _hourly(group.rates)
