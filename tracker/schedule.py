@@ -11,12 +11,17 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from models.database import DATABASE_FAULTS
+from models.writer import WriterDownError
 from tracker import retention, summaries
 from tracker.doctor import daily
 from tracker.hits import teaching
 from tracker.insights import habits, person_sums, rollups, sides
 from tracker.reminders import defaults, firing
 from tracker.services import Services
+
+# Not worth a traceback each: everything else says it, too.
+_DATABASE_DOWN = (WriterDownError, *DATABASE_FAULTS)
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,8 @@ async def _pause(services: Services, duty: Duty) -> float:
         return duty.seconds
     try:
         wanted = await duty.until(services)
+    except _DATABASE_DOWN:
+        return duty.seconds
     except Exception:
         log.exception("duty %s does not know its next time", duty.name)
         return duty.seconds
@@ -76,6 +83,9 @@ async def _pause(services: Services, duty: Duty) -> float:
 async def _run_once(services: Services, duty: Duty) -> None:
     try:
         result = await duty.work(services)
+    except _DATABASE_DOWN as error:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        log.warning("duty %s waits for the database (%s); next try in %.0f s", duty.name, why, duty.seconds)
     except Exception:
         log.exception("duty %s failed; next try in %.0f s", duty.name, duty.seconds)
     else:
