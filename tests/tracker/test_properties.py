@@ -90,7 +90,7 @@ def _case(docket: Docket, number: int, at: int, one: dict[str, Any]) -> Case:
         facts.uid, at, kind, token.id, person.id, one["agent"], one["network"], one["label"],
         judgement.verdict, judgement.reason,
     )  # fmt: skip
-    return Case(number, mail, person, token, facts, entry, judgement, None)
+    return Case(number, mail, person, token, entry, judgement, None)
 
 
 def judged(asked: list[dict[str, Any]]) -> Sitting:

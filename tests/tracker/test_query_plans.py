@@ -42,7 +42,7 @@ WANTED = {
     "h.at BETWEEN w.since AND w.until AND h.kind = 'click'": BY_MAIL,
     "message_id, recipient_id, ordinal FROM hit": BY_MAIL,
     "h.at >= w.since AND h.kind = 'open'": BY_MAIL,
-    "h.judged_at IS NOT NULL ORDER BY h.judged_at": BY_MAIL,
+    "h.judged_at IS NOT NULL ORDER BY h.message_id": BY_MAIL,
     "SELECT DISTINCT message_id FROM hit": BY_MAIL,
     "EXISTS (SELECT 1 FROM hit h WHERE h.message_id = m.id": BY_MAIL,
     "UPDATE hit SET verdict": BY_ID,

@@ -10,6 +10,7 @@ from models.columns import to_micros
 from models.writer import WriterDownError
 from tests import builders
 from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court, check_sums
+from tracker.hits import reading
 from tracker.hits import reclassify as replaying
 from tracker.hits.evidence import Judgement
 from tracker.hits.reclassify import Report, Span, reclassify
@@ -46,7 +47,7 @@ async def everything() -> list[list[dict]]:
 
 def new_rule(monkeypatch, reason: str, verdict: Verdict, agent: str) -> None:
     """From now on this program is what `verdict` says."""
-    from tracker.hits import classify, reading
+    from tracker.hits import classify
 
     real = classify.classify
 
@@ -92,6 +93,22 @@ async def test_a_new_rule_changes_verdicts_counters_and_cards_and_is_reported(ro
     before = await everything()
     assert not (await reclassify(room.services)).changed
     assert await everything() == before
+
+
+async def test_hits_read_in_many_pages_come_out_as_those_read_at_once(room: Court, monkeypatch):
+    await a_week(room, mails=3, hits=90)
+    before = await everything()
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "PAGE", 7)
+        assert not (await reclassify(room.services)).rewritten
+        assert await everything() == before
+    new_rule(monkeypatch, "gateway", Verdict.SCANNER, "Chrome")
+    whole = await reclassify(room.services, dry_run=True)
+    monkeypatch.setattr(reading, "PAGE", 7)
+    paged = await reclassify(room.services)
+    assert (paged.changed, paged.rewritten) == (whole.changed, whole.rewritten)
+    assert whole.changed["human (browser)", "scanner (gateway)"]
+    await check_sums()
 
 
 async def test_only_what_rang_lately_is_corrected_and_only_that_rings_anew(room: Court, monkeypatch):

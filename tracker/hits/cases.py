@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from models.database import is_sqlite
 from tracker.hits.counting import Tally
-from tracker.hits.evidence import HitFacts, Judgement, MailFacts
+from tracker.hits.evidence import Judgement, MailFacts
 from tracker.hits.history import Entry
 
 Rings = tuple[str | None, str | None]  # policies for opens and for clicks
@@ -66,7 +66,6 @@ class Case:
     mail: Mail
     person: Person | None
     token: Token
-    facts: HitFacts
     entry: Entry
     judgement: Judgement
     stored: Stored | None  # what was written before; None while unjudged

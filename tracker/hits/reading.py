@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tracker.hits.agents import Agent, agent_of
@@ -25,6 +25,7 @@ from tracker.services import Services
 Row = tuple[Any, ...]
 
 BREATH = 100  # hits that are worked out at one go
+PAGE = 5000  # hits that are read at one go
 NO_AGENT = Agent.none()
 
 # The columns of a row, in groups: each is read by one function below.
@@ -63,7 +64,8 @@ _TO_MAIL = _TO_TOKEN + len(_TOKEN)
 _TO_PERSON = _TO_MAIL + len(_MAIL)
 _ACCOUNT = _TO_MAIL + 1
 _REPLIED = _MAIL.index("m.replied_at")
-_LINK, _MESSAGE, _RECIPIENT, _AGENT = 4, 5, 6, 9
+_TO_ORDINAL = _TO_TOKEN + _STORED.index("h.ordinal")
+_AT, _LINK, _MESSAGE, _RECIPIENT, _AGENT = 2, 4, 5, 6, 9
 
 # The same in parts, for all hits of some mails.
 _HITS = f"SELECT {', '.join(_HIT + _STORED)} FROM hit h"  # noqa: S608
@@ -109,10 +111,8 @@ class Reader:
         """
         parts: dict[int, Docket] = {}
 
-        async def fetch(sql: str, mail: str, order: str = "") -> Sequence[Row]:
-            return await self._services.writer.fetch(
-                f"{sql} WHERE {among(mail)}{order}", (listed(message_ids),)
-            )
+        async def fetch(sql: str, mail: str) -> Sequence[Row]:
+            return await self._services.writer.fetch(f"{sql} WHERE {among(mail)}", (listed(message_ids),))
 
         mails = [(number, tuple(facts)) for number, *facts in await fetch(_MAILS, "m.id")]
         proxies = await self._own_proxies({facts[1] for _, facts in mails if facts[_REPLIED] is not None})
@@ -123,23 +123,41 @@ class Reader:
             part.persons[number] = _person(number, part.mails[message_id], tuple(facts))
         for number, message_id, *facts in await fetch(_TOKENS, "l.message_id"):
             parts[message_id].tokens[number] = Token(number, *facts)
-        rows = list(
-            await fetch(_HITS, "h.message_id", " AND h.judged_at IS NOT NULL ORDER BY h.judged_at, h.id")
-        )
-        await self._learn_agents({row[_AGENT] for row in rows} - {None})
         accounts = {part.mails[number].account_id for number, part in parts.items()}
         taught = Taught(await self._own_devices(accounts), await self._lessons(accounts))
         for number, part in parts.items():
             part.mails[number].taught = part.mails[number].account_id in taught.lessons
-        rows.reverse()
-        while rows:  # each row goes as soon as it is a case
-            row = rows.pop()
+        async for page in self._pages(message_ids):
+            await self._learn_agents({row[_AGENT] for row in page} - {None})
+            self._add_cases(parts, page, taught)
+        found = [part for part in parts.values() if part.cases]
+        for part in found:
+            part.cases.sort(key=_judged)
+        return found
+
+    async def _pages(self, message_ids: Sequence[int]) -> AsyncIterator[Sequence[Row]]:
+        """The judged hits of these mails, in the order of their index: all of them would be too much."""
+        after = (0, 0, 0)
+        while True:
+            rows = await self._services.writer.fetch(
+                f"{_HITS} WHERE {among('h.message_id')} AND (h.message_id, h.at, h.id) > (?, ?, ?) "
+                "AND h.judged_at IS NOT NULL ORDER BY h.message_id, h.at, h.id LIMIT ?",
+                (listed(message_ids), *after, PAGE),
+            )
+            yield rows
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][_MESSAGE], rows[-1][_AT], rows[-1][0]
+
+    def _add_cases(self, parts: Mapping[int, Docket], rows: Sequence[Row], taught: Taught) -> None:
+        once: dict[Any, Any] = {}  # what many hits have in common is held once
+        for row in rows:
             part = parts[row[_MESSAGE]]
             if token := part.tokens.get(row[_LINK]):
                 mail, person = part.mails[row[_MESSAGE]], part.persons.get(row[_RECIPIENT])
-                stored = Stored(*row[_TO_TOKEN:])
-                part.cases.append(self._case(row[:_TO_TOKEN], mail, person, token, taught, stored))
-        return [part for part in parts.values() if part.cases]
+                facts: list[Any] = [once.setdefault(one, one) for one in row[:_TO_ORDINAL]]
+                stored = Stored(*facts[_TO_TOKEN:], *row[_TO_ORDINAL:])
+                part.cases.append(self._case(facts[:_TO_TOKEN], mail, person, token, taught, stored))
 
     async def _docket(self, rows: Sequence[tuple[Any, ...]]) -> Docket:
         docket = Docket()
@@ -203,7 +221,7 @@ class Reader:
 
     def _case(
         self,
-        row: Row,
+        row: Sequence[Any],
         mail: Mail,
         person: Person | None,
         token: Token,
@@ -227,7 +245,12 @@ class Reader:
             uid, at, kind, link_id, recipient_id, agent_id, network, label,
             judgement.verdict, judgement.reason,
         )  # fmt: skip
-        return Case(number, mail, person, token, facts, entry, judgement, stored)
+        return Case(number, mail, person, token, entry, judgement, stored)
+
+
+def _judged(case: Case) -> tuple[int, int]:
+    assert case.stored is not None
+    return case.stored.judged_at, case.id
 
 
 def _shared(

@@ -173,10 +173,10 @@ def _joined(mails: Collection[Anew]) -> list[Statement]:
     """The same statements of many mails as one, stage by stage."""
     joined = []
     for stage in zip(*(one.stages for one in mails), strict=True):
-        rows: dict[str, list[Sequence[Any]]] = {}
-        for statement in chain.from_iterable(stage):
-            rows.setdefault(statement.sql, []).extend(statement.rows)
-        joined += [Statement(sql, ones) for sql, ones in rows.items()]
+        rows: dict[tuple[str, bool], list[Sequence[Any]]] = {}
+        for sql, more, bulk in chain.from_iterable(stage):
+            rows.setdefault((sql, bulk), []).extend(more)
+        joined += [Statement(sql, ones, bulk) for (sql, bulk), ones in rows.items()]
     return joined
 
 
