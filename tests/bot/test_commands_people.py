@@ -168,11 +168,11 @@ async def test_opens_that_cannot_be_seen_are_not_held_against_anybody(alice: tal
 
 
 async def test_people_lists_who_stands_out(alice: talk.Person, clock: Clock):
-    async def reader(address: str, mails: int, reads: int, **more: bool) -> None:
+    async def reader(address: str, mails: int, reads: int, every: int = 1, **more: bool) -> None:
         for number in range(mails):
             at = clock() - dt.timedelta(days=60 - 2 * number)
             mail = await builders.mail(alice.account, at, to=(address,))
-            if number < reads:
+            if number < reads and number % every == 0:
                 answered = at + dt.timedelta(hours=3) if more.get("answers") else None
                 await opened(mail, at + dt.timedelta(hours=1), replied=answered)
 
@@ -180,12 +180,13 @@ async def test_people_lists_who_stands_out(alice: talk.Person, clock: Clock):
     await reader("answers@acme.com", 8, 8, answers=True)
     await reader("silent@acme.com", 8, 4)
     await reader("seldom@acme.com", 8, 2)
+    await reader("half@acme.com", 16, 16, every=2)
     hot = await builders.mail(alice.account, clock() - dt.timedelta(days=1), to=("hot@acme.com",))
     await opened(hot, *(clock() - dt.timedelta(hours=hours) for hours in (5, 3, 1)))
     new = await builders.mail(alice.account, clock() - dt.timedelta(days=1), to=("new@acme.com",))
     await opened(new, clock() - dt.timedelta(hours=2))
     reply = await alice.types("people")
-    assert reply.title == "6 people read your mail."
+    assert reply.title == "7 people read your mail."
     assert reply.data["hot"] == ["hot@acme.com"]
     assert reply.data["ignores"] == ["ignores@acme.com"]
     assert reply.data["silent"] == ["silent@acme.com"]

@@ -102,6 +102,12 @@ def test_a_fault_in_the_plan_leaves_the_mail_as_it_was():
     assert isinstance(done.error, RuntimeError)
 
 
+def test_an_edit_that_would_make_another_part_leaves_the_mail_as_it_was():
+    raw = joined("multipart/mixed", HTML)
+    done = rewrite(raw, Plan(PIXEL, lambda url: "https://b.co/\r\n--b\r\n\r\n"), BASE)
+    assert (done.content, done.untracked) == (raw, Untracked.FAULT)
+
+
 def test_nothing_to_track_is_said():
     raw = html_mail("<body>hi</body>")
     assert rewrite(raw, Plan(None, lambda url: TRACKED), BASE) == Rewritten(raw, Untracked.NOTHING)
