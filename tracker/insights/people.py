@@ -157,33 +157,33 @@ _COLUMNS = (
     "p.address, s.mails, s.tracked, s.opened, s.answered, s.opens, s.clicks, s.unseen, NULL, s.sent_at, "
     "s.first_at, s.seen_at, s.third_at"
 )
-# Each fits one index of the table; `standing` has the last word.
+# Each fits one index of the table, and has one argument but for those without; `standing` has the last word.
 _WHERE: dict[Standing, tuple[str, str]] = {
     "hot": ("s.third_at > ?", "s.third_at DESC"),
-    "ignores": (f"s.answered = 0 AND s.opened >= {OFTEN_OPENED} AND COALESCE(?, 0) >= 0", "s.opened DESC"),
+    "ignores": (f"s.answered = 0 AND s.opened >= {OFTEN_OPENED}", "s.opened DESC"),
     "silent": (f"s.unseen >= {UNSEEN} AND s.opened >= {UNSEEN} AND s.seen_at < ?", "s.seen_at DESC"),
     "new": ("s.first_at > ?", "s.first_at DESC"),
 }
 _PAGE = 100  # read in search of those that fit
+_LISTS = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT '{name}', {_COLUMNS} FROM person_sum s JOIN person p ON p.id = s.person_id "  # noqa: S608
+    f"WHERE s.account_id = ? AND {where} ORDER BY {order} LIMIT {_PAGE}) {name}_ones"
+    for name, (where, order) in _WHERE.items()
+)
+_COUNTS = (
+    "SELECT EXISTS (SELECT 1 FROM person_sum WHERE account_id = ? AND answered > 0), "
+    "(SELECT COUNT(*) FROM person_sum WHERE account_id = ? AND seen_at > 0)"
+)
 
 
 async def _from_sums(services: Services, account_id: int, now: int, most: int) -> Lists:
-    since = {"hot": now - HOT, "ignores": 0, "silent": now - SILENT, "new": now - NEW}
-    found: dict[Standing, list[Reading]] = {}
-    for name, (where, order) in _WHERE.items():
-        rows = await services.writer.fetch(
-            f"SELECT {_COLUMNS} FROM person_sum s JOIN person p ON p.id = s.person_id "  # noqa: S608
-            f"WHERE s.account_id = ? AND {where} ORDER BY {order} LIMIT {_PAGE}",
-            (account_id, since[name]),
-        )
-        ones = [Reading(*row) for row in rows]
-        found[name] = [one for one in ones if standing(one, now) == name][:most]
-    answers = await services.writer.fetch(
-        "SELECT 1 FROM person_sum WHERE account_id = ? AND answered > 0 LIMIT 1", (account_id,)
-    )
-    readers = await services.writer.fetch(
-        "SELECT COUNT(*) FROM person_sum WHERE account_id = ? AND seen_at > 0", (account_id,)
-    )
+    asked = (account_id, now - HOT, account_id, account_id, now - SILENT, account_id, now - NEW)
+    found: dict[Standing, list[Reading]] = {name: [] for name in STANDINGS}
+    for name, *row in await services.writer.fetch(_LISTS, asked):
+        one = Reading(*row)
+        if len(found[name]) < most and standing(one, now) == name:
+            found[name].append(one)
+    ((answers, readers),) = await services.writer.fetch(_COUNTS, (account_id, account_id))
     if not answers:
         found["ignores"] = []
-    return Lists(found, bool(answers), int(readers[0][0]))
+    return Lists(found, bool(answers), int(readers))

@@ -8,10 +8,8 @@ hour in which the time begins. Nothing is written here.
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tortoise.expressions import Q, Subquery
 from tortoise.functions import Count, Sum
@@ -111,12 +109,7 @@ async def _from_rows(account: Account, since: dt.datetime | None) -> Stats:
 
 async def _from_sums(services: Services, account: Account, since: dt.datetime | None) -> Stats:
     begin = 0 if since is None else to_micros(since)
-    whole = -(-begin // HOUR)  # the first hour that lies wholly in the time
-    total: Counter[str] = Counter()
-    _add(total, await _sums(services, account.id, whole))
-    if begin % HOUR:
-        for row in await _part_of_hour(services, account.id, begin, whole * HOUR):
-            _add(total, row[4:])
+    total = dict(zip(SUMS, await _sums(services, account.id, begin), strict=True))
     waiting = await _count_waiting(services, account.id, begin)
     classes = {name: total[name] for name in CLASSES if total[name]}
     if waiting:
@@ -134,11 +127,13 @@ async def _from_sums(services: Services, account: Account, since: dt.datetime | 
     )
 
 
-async def _sums(services: Services, account_id: int, hour: int) -> tuple[Any, ...]:
-    """The sums of the hours from this one on, with what the few mails add that are marked as changed.
+async def _sums(services: Services, account_id: int, begin: int) -> list[int]:
+    """What the mails made from then on add up to, in the order of SUMS: those of the first, partial hour by
+    their rows, others by the sums of their hours, with what the few mails add that are marked as changed.
 
     One statement, so that a mail that is folded in meanwhile counts once.
     """
+    whole = -(-begin // HOUR)  # the first hour that lies wholly in the time
     rows = await services.writer.fetch(
         "SELECT DISTINCT message_id FROM stale WHERE account_id = ? AND message_id IS NOT NULL LIMIT ?",
         (account_id, ADDED_AT_ONCE + 1),
@@ -150,10 +145,14 @@ async def _sums(services: Services, account_id: int, hour: int) -> tuple[Any, ..
     found = await services.writer.fetch(
         f"SELECT {summed} FROM (SELECT {names} FROM hour_sum WHERE account_id = ? AND hour >= ? "  # noqa: S608
         f"UNION ALL SELECT {less} FROM mail_sum WHERE {among('id')} AND hour >= ? "
-        f"UNION ALL SELECT {names} FROM ({shares(among('m.id'))}) n WHERE hour >= ?) every_one",
-        (account_id, hour, ids, hour, ids, ids, hour),
+        f"UNION ALL SELECT {names} FROM ({shares(among('m.id'))}) n WHERE hour >= ? "
+        f"UNION ALL SELECT {names} FROM ({shares(_PART_OF_HOUR)}) p) every_one",
+        (account_id, whole, ids, whole, ids, ids, whole, *((account_id, begin, whole * HOUR) * 2)),
     )
-    return found[0]
+    return [int(value or 0) for value in found[0]]
+
+
+_PART_OF_HOUR = "m.id IN (SELECT id FROM message WHERE account_id = ? AND created_at >= ? AND created_at < ?)"
 
 
 async def _count_waiting(services: Services, account_id: int, begin: int) -> int:
@@ -173,17 +172,6 @@ async def _count_waiting(services: Services, account_id: int, begin: int) -> int
     )
     mine = {number for number, owner, made in found if owner == account_id and made >= begin}
     return sum(mail in mine for mail in mails)
-
-
-def _add(total: Counter[str], row: Sequence[Any]) -> None:
-    for name, value in zip(SUMS, row, strict=True):
-        total[name] += int(value or 0)
-
-
-async def _part_of_hour(services: Services, account_id: int, begin: int, end: int) -> list[tuple[Any, ...]]:
-    """What each mail made in this part of an hour adds."""
-    ids = "m.id IN (SELECT id FROM message WHERE account_id = ? AND created_at >= ? AND created_at < ?)"
-    return await services.writer.fetch(shares(ids), (account_id, begin, end) * 2)
 
 
 async def days(
