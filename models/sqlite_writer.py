@@ -1,8 +1,9 @@
 """The writer for SQLite: one thread with its own connection, one commit for all that is waiting.
 
-Whatever queues up while a commit runs goes into the next one; a lone hit is committed at once, and under load
-there is at most one commit a millisecond (measured: committing whenever the thread is free makes every hit
-a commit of its own and halves the rate). `synchronous=FULL`: what was reported done is on the disk.
+The event loop gathers hits until it has read all that was there, and hands them over together; what comes
+while a commit runs goes into the next one. A lone hit is committed at once, and under load there is at most
+one commit a millisecond (measured: committing whenever the thread is free makes every hit a commit of its own
+and halves the rate). `synchronous=FULL`: what was reported done is on the disk.
 
 Reads have a connection of their own, which WAL never blocks. Checkpoints: models/sqlite_file.py.
 """
@@ -51,6 +52,7 @@ class _Job:
         self.hits = hits
 
 
+_Batch = tuple[list[RawHit], list[Done]]
 _Outcome = tuple[_Job, list[int] | Exception | None]
 
 
@@ -61,11 +63,15 @@ class SqliteWriter:
         self._path = str(path)
         self._limit = limit
         self._pause = pause
-        self._hits: deque[tuple[RawHit, Done]] = deque()
+        self._hits: list[RawHit] = []  # being gathered…
+        self._answers: list[Done] = []  # …and whom to tell of each
+        self._gathered = 0  # hits when it was last looked
+        self._until = 0.0
+        self._queued = 0
+        self._batches: deque[_Batch] = deque()  # handed to the thread
         self._jobs: deque[_Job] = deque()
-        self._writing = 0  # hits in the commit that runs now
-        self._bell = threading.Semaphore(0)
-        self._rung = False
+        self._bell = threading.Lock()  # free: rung
+        self._bell.acquire()
         self._stopping = False
         self._for_hits: sqlite3.Connection | None = None
         self._for_jobs: sqlite3.Connection | None = None
@@ -88,7 +94,7 @@ class SqliteWriter:
         if self._thread is None:
             return
         self._stopping = True
-        self._ring()
+        self._hand_over()
         while self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 0.5)
         self._thread = None
@@ -97,15 +103,35 @@ class SqliteWriter:
 
     @property
     def queued(self) -> int:
-        return len(self._hits) + self._writing
+        return self._queued
 
     def record(self, hit: RawHit, done: Done) -> None:
-        if len(self._hits) >= self._limit or self._thread is None:
+        loop = self._loop
+        if self._queued >= self._limit or self._stopping or loop is None:
             done(WriterDownError("the queue is full"))
             return
-        self._hits.append((hit, done))
-        if not self._rung:
-            self._ring()
+        self._queued += 1
+        if not self._hits:
+            self._gathered = 1
+            self._until = loop.time() + self._pause
+            loop.call_soon(self._gather)
+        self._hits.append(hit)
+        self._answers.append(done)
+
+    def _gather(self) -> None:
+        """Runs once in each turn of the loop, until one brought nothing new or they took too long."""
+        loop, count = self._loop, len(self._hits)
+        if loop is not None and count > self._gathered and loop.time() < self._until:
+            self._gathered = count
+            loop.call_soon(self._gather)
+        elif count:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._hits:
+            self._batches.append((self._hits, self._answers))
+            self._hits, self._answers = [], []
+        self._ring()
 
     async def record_many(self, hits: Sequence[RawHit]) -> None:
         if hits:
@@ -133,8 +159,8 @@ class SqliteWriter:
         return await asyncio.shield(job.future)
 
     def _ring(self) -> None:
-        self._rung = True
-        self._bell.release()
+        if self._bell.locked():
+            self._bell.release()
 
     # What follows runs in the writer's thread, but for `_finish_…` and the readers' `_read`.
 
@@ -146,22 +172,22 @@ class SqliteWriter:
             if rest > 0 and not self._stopping:
                 time.sleep(rest)
             last = time.monotonic()
-            self._rung = False
             self._cycle()
-            if self._stopping and not self._hits and not self._jobs:
+            if self._stopping and not self._batches and not self._jobs:
                 break
         self._close()
 
     def _cycle(self) -> None:
         """Commits everything that is queued now: hits first, then other work for as long as its slice is."""
-        while self._hits or self._jobs:
-            if self._hits:
-                # Taken one by one: only `append` and `popleft` are safe beside the other thread.
-                hits = [self._hits.popleft() for _ in range(len(self._hits))]
-                self._writing = len(hits)
-                failure = self._attempt(self._commit_hits, [hit for hit, _ in hits])
-                self._writing = 0
-                self._tell(self._finish_hits, [done for _, done in hits], failure)
+        while self._batches or self._jobs:
+            if self._batches:
+                hits, answers = self._batches.popleft()
+                while self._batches:
+                    more, others = self._batches.popleft()
+                    hits += more
+                    answers += others
+                failure = self._attempt(self._commit_hits, hits)
+                self._tell(self._finish_hits, answers, failure)
             if self._jobs:
                 outcomes: list[_Outcome] = []
                 failure = self._attempt(self._commit_jobs, outcomes)
@@ -285,8 +311,8 @@ class SqliteWriter:
 
     # In the event loop: tells everybody whose rows are now on the disk, or not.
 
-    @staticmethod
-    def _finish_hits(answers: list[Done], failure: Exception | None) -> None:
+    def _finish_hits(self, answers: list[Done], failure: Exception | None) -> None:
+        self._queued -= len(answers)
         for done in answers:
             done(failure)
 

@@ -124,7 +124,10 @@ class Recorder:
             one.to_journal()
         else:
             self._writer.record(hit, one.committed)
-        self._pending.append(one)
+        pending = self._pending
+        while pending and pending[0].answer is None:
+            pending.popleft()
+        pending.append(one)
         if not self._ticking:
             self._ticking = True
             asyncio.get_running_loop().call_later(_TICK, self._tick)

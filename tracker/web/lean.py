@@ -66,7 +66,7 @@ class Door:
         self.stopping = False
         self.now = 0.0
         self.answer = self.last_answer = b""
-        self._heads: dict[bytes, Head] = {}
+        self.heads: dict[bytes, Head] = {}  # remembered, without what proxies put in
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._every_second()
@@ -76,6 +76,8 @@ class Door:
 
     def head(self, raw: bytes) -> Head | None:
         """As `parse_head`; heads differ in little but the address that a proxy in front puts in."""
+        if len(raw) > HEAD_LIMIT or raw.find(b"\r\n\r\n") != len(raw) - 4:
+            return None
         forwarded = _FORWARDED.search(raw)
         if forwarded is None:
             return self._remembered(raw)
@@ -85,13 +87,13 @@ class Door:
         return head[0]._replace(forwarded=(forwarded[1].decode().rstrip(" \t"),)), head[1]
 
     def _remembered(self, raw: bytes) -> Head | None:
-        known = self._heads.get(raw)
+        known = self.heads.get(raw)
         if known is None:
             known = parse_head(raw)
             if known is not None:
-                if len(self._heads) >= _CACHED_HEADS:
-                    self._heads.clear()
-                self._heads[raw] = known
+                if len(self.heads) >= _CACHED_HEADS:
+                    self.heads.clear()
+                self.heads[raw] = known
         return known
 
     def _every_second(self) -> None:
@@ -159,10 +161,11 @@ class Lean(asyncio.Protocol):
                 self.pause_writing()
             return
         door = self._door
-        if len(data) <= HEAD_LIMIT and data.find(b"\r\n\r\n") == len(data) - 4:
-            match = _REQUEST.match(data)
-            head = door.head(data[match.end() :]) if match is not None else None
-            if match is not None and head is not None:
+        match = _REQUEST.match(data)
+        if match is not None:
+            rest = data[match.end() :]
+            head = door.heads.get(rest) or door.head(rest)
+            if head is not None:
                 described, self._closing = head
                 self._waiting = True
                 hit = door.intake.hit("open", match[1].decode(), self._peer, described)
