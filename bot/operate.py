@@ -19,6 +19,7 @@ import click
 
 from bot.access import console_account
 from bot.replay import replay
+from bot.words import plural
 from models import Account
 from models.backup import BackupError, backup, restore
 from models.columns import to_micros
@@ -49,7 +50,9 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     if url.is_sqlite and url.path is not None and not url.path.exists():
         raise OperatorError(f"there is no database at {url.path} yet; start mailbell once, or run migrate")
     if names := await pending(url):
-        raise OperatorError(f"the database lacks {len(names)} migration(s): run `python -m bot migrate`")
+        raise OperatorError(
+            f"the database lacks {plural(len(names), 'migration')}: run `python -m bot migrate`"
+        )
     wake = Wake()
     async with AsyncExitStack() as stack:
         try:
@@ -139,7 +142,7 @@ async def _import(settings: Settings, file: Path, account: str | None, as_json: 
                 click.echo(json.dumps(row.fields, ensure_ascii=False))
             if done % 1000 == 0:
                 click.echo(f"{done} mails", err=True)
-        click.echo(f"{done} mails tracked, {failed} lines skipped", err=True)
+        click.echo(f"{plural(done, 'mail')} tracked, {plural(failed, 'line')} skipped", err=True)
     return 1 if failed else 0
 
 

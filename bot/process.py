@@ -26,6 +26,7 @@ from bot.access import attach_terminal, open_claim_code
 from bot.chat import Chat
 from bot.conversation import Conversation
 from bot.deliver import Courier
+from bot.words import plural
 from models.database import hold_service_lock, open_database, why_read_only
 from models.migrate import migrate, pending
 from models.postgres_wake import PostgresWake
@@ -140,7 +141,8 @@ async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitSt
             )
     elif names := await pending(url):
         raise StartRefusedError(
-            f"the database lacks {len(names)} migration(s), first {names[0]}: run `python -m bot migrate`"
+            f"the database lacks {plural(len(names), 'migration')}, first {names[0]}: "
+            "run `python -m bot migrate`"
         )
     try:
         await stack.enter_async_context(open_database(url))

@@ -9,6 +9,7 @@ import click
 import humanize
 
 from bot.operate import Finish, opened
+from bot.words import plural
 from tracker.audit import lines
 from tracker.mail.draft import read_address
 from tracker.retention import enforce
@@ -20,7 +21,7 @@ async def _retention(settings: Settings, now: bool) -> int:
     async with opened(settings) as services:
         if now:
             for table, count in (await enforce(services)).items():
-                click.echo(f"{table}: {count} rows deleted", err=True)
+                click.echo(f"{table}: {plural(count, 'row')} deleted", err=True)
         click.echo(f"{'table':<14} {'rows':>12} {'size':>10}  {'oldest':<10}  goes after")
         for one in await table_sizes(services):
             click.echo(_row(one))

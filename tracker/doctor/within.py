@@ -75,7 +75,7 @@ async def check_backlog(visit: Visit) -> Sequence[Finding]:
     if late:
         found.append(
             mails.wrong(
-                f"{late} wait for longer than a quarter of an hour",
+                f"waiting for longer than a quarter of an hour: {late}",
                 "Their senders were told why. Is it this machine's network?",
             )
         )
@@ -102,12 +102,14 @@ async def check_processes(visit: Visit) -> Sequence[Finding]:
     if told.get("journal"):
         found = [
             journal.wrong(
-                f"{told['journal']} hits wait for the database", "They are written when it is back."
+                f"hits that wait for the database: {told['journal']}", "They are written when it is back."
             )
         ]
     if told.get("hits_lost"):
         found.append(
-            journal.wrong(f"{told['hits_lost']} hits were on no disk", "Make room on the disk of DATA_DIR.")
+            journal.wrong(
+                f"hits that were on no disk: {told['hits_lost']}", "Make room on the disk of DATA_DIR."
+            )
         )
     states = told.get("chats")
     for name, state in states.items() if isinstance(states, dict) else ():
