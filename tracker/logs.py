@@ -18,7 +18,9 @@ from tracker.settings import Settings
 
 # Looked for from the beginning of a word only: from each of its letters would cost the square of its length.
 _ADDRESS = re.compile(r"(?<![^\s<>\"'(),:;@])[^\s<>\"'(),:;@]+@[^\s<>\"'(),:;@]+")
-_TOKEN_PATH = re.compile(r"/(o|c|m)/[^\s\"'?]+")
+_TOKEN_PATH = re.compile(r"/(o|c|m|connect)/[^\s\"'?]+")
+# A token by itself, as in a database's "Key (token)=(…) already exists": 22 letters of base64, of all kinds.
+_TOKEN = re.compile(r"(?<![\w-])(?=\S{0,21}[A-Z])(?=\S{0,21}[a-z])(?=\S{0,21}\d)[\w-]{22}(?![\w-])")
 # What Slack and Telegram put into URLs and headers to authenticate.
 _SECRET = re.compile(r"(xox[a-z]-|xapp-)[\w-]+|\bbot\d+:[\w-]+")
 
@@ -27,7 +29,8 @@ def mask(text: str) -> str:
     """`text` without e-mail addresses, tracking tokens and chat tokens."""
     text = _ADDRESS.sub("[address]", text)
     text = _TOKEN_PATH.sub(r"/\1/[token]", text)
-    return _SECRET.sub("[secret]", text)
+    text = _SECRET.sub("[secret]", text)
+    return _TOKEN.sub("[token]", text)
 
 
 def _mask_all(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -34,8 +34,8 @@ async def short_command(
 
 
 async def test_demo_rings_three_times_reminds_and_tells_click_and_answer(tmp_path):
-    started = mailbell(tmp_path, "--json", "--exit", from_nothing=True, CAPTURE_PORT=str(free_port()))
-    async with started as bell:
+    given = {"CAPTURE_PORT": str(free_port()), "LOG_LEVEL": "debug"}
+    async with mailbell(tmp_path, "--json", "--exit", from_nothing=True, **given) as bell:
         await bell.say("demo")
         bell.process.stdin.close()
         third = await bell.wait_for(lambda line: "(3rd time)" in line.get("text", ""))
@@ -47,6 +47,9 @@ async def test_demo_rings_three_times_reminds_and_tells_click_and_answer(tmp_pat
         reply = await bell.wait_for(lambda line: line.get("event") == "reply")
         assert reply["recipient"] == "ana@acme.com"
         assert await asyncio.wait_for(bell.process.wait(), 30) == 0
+    logged = "\n".join(bell.errors)
+    assert "listening on" in logged
+    assert not [part for part in ("acme.com", "/o/", "/c/", "[address]", "[token]") if part in logged]
     opens = [line["text"] for line in bell.lines if line.get("event") == "open"]
     assert len(opens) == 3
     cards = [line for line in bell.lines if line["kind"] in ("card", "card_edit")]

@@ -15,10 +15,11 @@ from tracker import logs
 from tracker.settings import load
 
 TOKEN = "xADvmzo_HxbsWcncqE0WeA"
-SECRETS = ("ana@acme.com", TOKEN, "xoxb-1-secret", "xapp-1-secret", "123456:ABC-secret", "k7m2qx.00cf4426")
+SECRETS = ("ana@acme.com", TOKEN, "xoxb-1-secret", "xapp-1-secret", "123456:ABC-secret", "00cf4426")
 SAID = (
     f"for ana@acme.com, http://localhost:8080/o/{TOKEN}.gif and /c/{TOKEN}?x=1 and /m/k7m2qx.00cf4426 with "
-    "xoxb-1-secret and xapp-1-secret at https://api.telegram.org/bot123456:ABC-secret/getMe"
+    "xoxb-1-secret and xapp-1-secret at https://api.telegram.org/bot123456:ABC-secret/getMe, "
+    f"DETAIL: Key (token)=({TOKEN}) already exists, and /connect/abcdef-n.00cf4426"
 )
 
 
@@ -50,6 +51,11 @@ def test_the_text_of_an_exception_is_masked(log: io.StringIO) -> None:
         logging.getLogger("a.library").exception("it failed")
     assert "ValueError: for [address]" in log.getvalue()
     assert not [secret for secret in SECRETS if secret in log.getvalue()]
+
+
+def test_names_of_code_are_left_as_they_are() -> None:
+    said = "in _understand_what_itsays, WriterDownErrorOfSqlite and /work/tracker/hits/judge.py"
+    assert logs.mask(said) == said
 
 
 @pytest.mark.parametrize("text", ["a" * 300_000, "a-a." * 75_000, "@a" * 150_000, "a@" * 150_000])
