@@ -13,7 +13,7 @@ Fed by tracker/insights/habits.py; nothing here reads a database.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -82,7 +82,7 @@ def best_of(grid: Grid, group: Group) -> Best | NotEnough:
     day, week = gather_hours(grid, group), _gather_week(grid, group)
     hourly = shrink_hours(day, group)
     mean = sum(hourly) / HOURS or 1.0
-    found = max(_candidates(group, day, week, hourly), key=lambda one: one.low)
+    found = _surest(_candidates(group, day, week, hourly))
     stands_out = found.low > STANDS_OUT * mean
     return Best(
         _most_opened(grid, found) if stands_out else None,
@@ -95,14 +95,14 @@ def best_of(grid: Grid, group: Group) -> Best | NotEnough:
     )
 
 
-def _most_opened(grid: Grid, found: _Candidate) -> int:
+def _most_opened(grid: Grid, found: _Found) -> int:
     """The hour itself or its neighbour: where hardly any mail lies, a rate is mostly its neighbour's."""
     seen = count_seen(grid)
     near = [(found.hour + step) % HOURS for step in (0, -1, 1)]
     return max(near, key=lambda hour: sum(seen[HOURS * day + hour] for day in found.days))
 
 
-def _days_of(group: Group, week: Week, hourly: Sequence[float], found: _Candidate) -> tuple[int, ...]:
+def _days_of(group: Group, week: Week, hourly: Sequence[float], found: _Found) -> tuple[int, ...]:
     """The candidate's days; all of them where the others are about as good at that hour."""
     others = [day for day in EVERY_DAY if day not in found.days]
     slots = [HOURS * day + found.hour for day in others]
@@ -113,7 +113,7 @@ def _days_of(group: Group, week: Week, hourly: Sequence[float], found: _Candidat
     return EVERY_DAY if not others or good / hours >= _AS_GOOD * found.rate else found.days
 
 
-class _Candidate(NamedTuple):
+class _Found(NamedTuple):
     hour: int
     days: tuple[int, ...]
     rate: float
@@ -121,29 +121,36 @@ class _Candidate(NamedTuple):
     high: float
 
 
+# An hour on some days, the evidence for it (see `interval`), and how sure its interval has to be.
+_Candidate = tuple[int, tuple[int, ...], float, float, float]
+
+
 def _candidates(group: Group, day: Day, week: Week, hourly: Sequence[float]) -> Iterator[_Candidate]:
     """Each hour of the day, on all days and on those that people keep; with what is known of it."""
     seen, expected, usual = day
     for hour in range(HOURS):
         weight = group.alike_hours
-        yield _candidate(hour, EVERY_DAY, seen[hour] + weight * usual[hour], expected[hour] + weight, _Z90)
+        yield hour, EVERY_DAY, seen[hour] + weight * usual[hour], expected[hour] + weight, _Z90
     week_seen, week_expected = week
     for hour in range(HOURS):
         for days in SOME_DAYS:
             slots = [HOURS * day + hour for day in days]
             weight = group.alike_days * len(days) / 7
-            yield _candidate(
-                hour,
-                days,
-                sum([week_seen[slot] for slot in slots]) + weight * hourly[hour],
-                sum([week_expected[slot] for slot in slots]) + weight,
-                _Z90 if len(days) > 2 else _Z_FEW_DAYS,  # there are many such: one looks good by chance
-            )
+            shape = sum([week_seen[slot] for slot in slots]) + weight * hourly[hour]
+            rate = sum([week_expected[slot] for slot in slots]) + weight
+            # There are many sets of few days: one looks good by chance.
+            yield hour, days, shape, rate, _Z90 if len(days) > 2 else _Z_FEW_DAYS
 
 
-def _candidate(hour: int, days: tuple[int, ...], shape: float, rate: float, z: float) -> _Candidate:
-    low, high = interval(shape, rate, z)
-    return _Candidate(hour, days, shape / rate, low, high)
+def _surest(candidates: Iterable[_Candidate]) -> _Found:
+    """The one whose interval's lower end is the highest. It never lies above the rate: most need none."""
+    found = _Found(0, EVERY_DAY, 0.0, -1.0, 0.0)
+    for hour, days, shape, rate, z in candidates:
+        if shape / rate > found.low:
+            low, high = interval(shape, rate, z)
+            if low > found.low:
+                found = _Found(hour, days, shape / rate, low, high)
+    return found
 
 
 def _gather_week(grid: Grid, group: Group) -> Week:
