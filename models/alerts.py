@@ -41,7 +41,7 @@ class Alert(Model):
 
     state: waiting → sent | folded (named in a digest) | silenced (muted) | withdrawn (judged anew before it
     rang) | dropped (its destination died). A sent alert whose event was judged anew has fix_text until
-    the chat's message is corrected in place.
+    the chat's message is corrected in place; an empty one where just its ordinal changed.
     """
 
     id = fields.BigIntField(primary_key=True)

@@ -71,7 +71,8 @@ def mark_dropped(alerts: Sequence[Waiting], why: str) -> list[Statement]:
 
 def mark_fixed(alert: Waiting) -> list[Statement]:
     """The correction stands in the chat; the text is kept for a digest that is drawn again."""
-    facts = json.dumps({**alert.ring.facts, "fixed": alert.fix_text})
+    fixed = {} if alert.is_renumbered else {"fixed": alert.fix_text}
+    facts = json.dumps({**alert.ring.facts, **fixed})
     return [Statement(_FIXED, [(facts, alert.id, alert.fix_text)])]
 
 

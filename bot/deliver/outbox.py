@@ -80,6 +80,11 @@ class Waiting:
         return bool(self.ring.facts.get("held"))
 
     @property
+    def is_renumbered(self) -> bool:
+        """Whether it rang rightly, and just its number changed since."""
+        return self.fix_text == ""
+
+    @property
     def is_trace(self) -> bool:
         """Whether what this was about is forgotten (tracker/mail/traces.py); notices are never corrected."""
         return self.ring.event == "notice" and bool(self.fix_text or self.ring.fixed)

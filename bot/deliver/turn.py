@@ -187,18 +187,20 @@ class Turn:
             self._current = ()
 
     async def _correct(self, alert: Waiting) -> None:
-        """Replaces what rang wrongly; what cannot be edited is answered, what is gone is left."""
-        assert alert.fix_text is not None
-        said = forgotten(alert.fix_text) if alert.is_trace else correction(alert.ring, alert.fix_text)
-        if alert.remote_id is None:
+        """Replaces what rang wrongly; what cannot be edited is answered, what is gone is left.
+
+        Where only a ring's number is another one now, nobody hears of it.
+        """
+        if alert.remote_id is None or (alert.is_renumbered and alert.ring.fixed):
             return
+        said = _put_right(alert)
         try:
             shown = await self._digest_anew(alert) if alert.state == "folded" else None
             await self.line.edit(alert.remote_id, shown or said)
         except LostError:
             return
         except RefusedError:
-            if not alert.is_trace:  # its news would be that something was forgotten
+            if not (alert.is_trace or alert.is_renumbered):  # the news would be that something was forgotten
                 await self._say_correction(said, alert)
         except UnexpectedError:
             if alert.attempts < MOST_SURPRISES:
@@ -239,6 +241,13 @@ class Turn:
 
     async def _store(self, statements: list[Statement]) -> None:
         await insist(lambda: self.services.writer.apply(statements), self.stopping)
+
+
+def _put_right(alert: Waiting) -> Reply:
+    if alert.is_renumbered:
+        return ring(alert.ring)
+    text = alert.fix_text or ""
+    return forgotten(text) if alert.is_trace else correction(alert.ring, text)
 
 
 def one_line_of(error: ChatError) -> str:

@@ -61,6 +61,40 @@ async def test_a_correction_that_cannot_be_edited_in_is_said(scene):
     assert await pending(scene.services) == 0
 
 
+async def test_a_ring_whose_number_changed_is_drawn_again_in_silence(scene):
+    await scene.due(ordinal=2)
+    await scene.courier.deliver_once()
+    assert scene.chat.posted[0].shown.title.endswith("(2nd time)")
+    await Alert.all().update(ordinal=1, fix_text="")
+    await scene.courier.deliver_once()
+    (message,) = scene.chat.posted
+    assert message.shown.title == '"Q3 proposal" was opened by ana@acme.com'
+    alert = await Alert.get()
+    assert (alert.fix_text, "fixed" in (alert.facts or {})) == (None, False)
+    assert await pending(scene.services) == 0
+
+
+async def test_a_number_that_cannot_be_edited_in_is_not_said(scene):
+    await scene.due(ordinal=2)
+    await scene.courier.deliver_once()
+    await Alert.all().update(ordinal=1, fix_text="")
+    scene.chat.fail(RefusedError("edit_window_closed"))
+    await scene.courier.deliver_once()
+    assert len(scene.chat.posted) == 1
+    assert await pending(scene.services) == 0
+
+
+async def test_a_ring_that_was_corrected_stays_corrected_when_its_number_changes(scene):
+    await scene.due(ordinal=2)
+    await scene.courier.deliver_once()
+    await Alert.all().update(fix_text="Correction: that was you.")
+    await scene.courier.deliver_once()
+    await Alert.all().update(ordinal=1, fix_text="")
+    await scene.courier.deliver_once()
+    assert scene.chat.texts() == ["Correction: that was you."]
+    assert await pending(scene.services) == 0
+
+
 async def test_a_correction_waits_for_a_chat_that_is_busy(scene):
     await scene.due()
     await scene.courier.deliver_once()

@@ -76,6 +76,35 @@ async def test_a_correction_that_did_not_go_out_is_dropped_when_the_hit_counts_a
     assert (alert.state, alert.fix_text) == ("sent", None)
 
 
+async def test_what_rang_lately_says_the_number_that_its_hit_has_now(room: Court):
+    mail = await room.mail()
+    uids = []
+    for minutes, device in ((2, "mine"), (2, "hers"), (30, "hers"), (2, "hers")):
+        room.clock.advance(minutes=minutes)
+        uids.append(await room.request(await room.pixel(mail), SAFARI, device=device))
+    await room.judge_all()
+    await Alert.all().update(state="sent", remote_id="1")
+    await Alert.filter(event_key=uids[3]).update(state="folded")
+    await told(room, "mine")
+    await rescore(room.services, mail.id)
+    rung = {one.event_key: (one.ordinal, one.fix_text) for one in await Alert.all()}
+    assert rung[uids[0]][1]
+    assert [rung[uid] for uid in uids[1:]] == [(2, None), (2, ""), (3, "")]  # the second is no news any more
+
+
+async def test_a_hit_that_comes_late_moves_the_numbers_that_rang(room: Court):
+    mail = await room.mail()
+    room.clock.advance(minutes=5)
+    uid = await room.request(await room.pixel(mail), SAFARI)
+    await room.judge_all()
+    await Alert.all().update(state="sent", remote_id="1")
+    late = room.clock() - dt.timedelta(minutes=2)
+    await room.request(await room.pixel(mail), GMAIL, at=late)
+    await room.judge_all()
+    alert = await Alert.get(event_key=uid)
+    assert (alert.ordinal, alert.fix_text) == (2, "")
+
+
 async def test_confirmation_goes_with_the_click_that_gave_it(room: Court):
     mail = await room.mail()
     room.clock.advance(minutes=1)

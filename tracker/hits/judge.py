@@ -155,6 +155,7 @@ class Judge:
             *writing.write_verdicts(docket.cases, now),
             *writing.overturn(sitting.overturned),
             *writing.write_counters(sitting),
+            *writing.renumber_alerts([(ordinal, uid) for ordinal, _, uid in sitting.renumbered], now),
             *writing.confirm(sitting),
             *writing.add_cards(rings.cards, now),
             *writing.touch_cards(_mails_that_look_different(sitting), now),

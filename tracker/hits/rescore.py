@@ -22,15 +22,14 @@ from tracker.hits import outbox, past, writing
 from tracker.hits.cases import Case, Docket, Mail
 from tracker.hits.classify import RULES_VERSION
 from tracker.hits.counting import Tally
-from tracker.hits.evidence import DAY, MINUTE
+from tracker.hits.evidence import DAY
 from tracker.hits.reading import Reader
-from tracker.hits.ringing import correction
+from tracker.hits.ringing import NEWS, correction
 from tracker.hits.sitting import Sitting, apply_history, number_anew
 from tracker.hits.swept import Swept
 from tracker.hits.verdicts import Verdict
 from tracker.services import Services
 
-NEWS = 10 * MINUTE
 TRIES = 8
 
 
@@ -127,8 +126,8 @@ async def judge_anew(services: Services, docket: Docket, *, correct_old: bool = 
             writing.confirm_anew(docket, persons if changes else ()),
             writing.add_cards(rings.cards, now),
             writing.touch_cards([mail.id] if changes or moved else [], now),
-            writing.renumber_alerts(case for case in different if case.counts),
             writing.uphold(case.entry.uid for case in won),
+            writing.renumber_alerts(_numbers(different), now),
             writing.add_alerts(rings.alerts),
             writing.take_back(corrections, silent=old),
         ),
@@ -182,6 +181,11 @@ def _differs(case: Case) -> bool:
         stored.verdict, stored.reason, stored.rules, stored.client, stored.ordinal, stored.folded_into,
         _decoded(stored.details),
     )  # fmt: skip
+
+
+def _numbers(cases: Iterable[Case]) -> list[tuple[int, str]]:
+    """(ordinal, uid) of the opens that count."""
+    return [(one.ordinal, one.entry.uid) for one in cases if one.ordinal and one.entry.kind == "open"]
 
 
 def _decoded(details: Any) -> Any:

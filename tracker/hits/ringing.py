@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracker.hits.evidence import DAY
+from tracker.hits.evidence import DAY, MINUTE
 from tracker.hits.verdicts import Verdict
 
 POLICIES = ("all", "important", "first", "none")
 HOT_OPENS = 3
 HOT_WITHIN = DAY
 SILENT = 14 * DAY
+NEWS = 10 * MINUTE  # for so long a hit may still begin to ring, and a ring's number is put right
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from tracker.hits.cases import Case, Docket, Mail
 from tracker.hits.classify import RULES_VERSION
 from tracker.hits.counting import COLUMNS
 from tracker.hits.past import Past
+from tracker.hits.ringing import NEWS
 from tracker.hits.sitting import Sitting
 from tracker.hits.verdicts import Verdict
 
@@ -44,6 +45,11 @@ _ORDINAL = "UPDATE hit SET ordinal = ? WHERE id = ?"
 # COALESCE keeps SQLite from going through all waiting alerts by the index on state.
 _ALERT_ORDINAL = (
     "UPDATE alert SET ordinal = ? WHERE event_key = ? AND event = 'open' AND COALESCE(state, '') = 'waiting'"
+)
+# What rang lately is drawn again, silently; a correction that waits says more.
+_RUNG_ORDINAL = (
+    "UPDATE alert SET ordinal = ?, fix_text = COALESCE(fix_text, '') WHERE event_key = ? "
+    "AND event = 'open' AND COALESCE(state, '') IN ('sent', 'folded') AND ordinal <> ? AND at > ?"
 )
 # Hits have an index by mail, none by recipient.
 _OF_RECIPIENT = "message_id = (SELECT message_id FROM recipient WHERE id = ?) AND recipient_id = ?"
@@ -103,6 +109,7 @@ _BULK = frozenset(
         _OVERTURN,
         _ORDINAL,
         _ALERT_ORDINAL,
+        _RUNG_ORDINAL,
         _DIRTY,
         _CARD,
         _ALERT,
@@ -123,7 +130,7 @@ def write_mails(mails: Iterable[Mail]) -> list[Statement]:
 
 
 def write_counters(sitting: Sitting) -> list[Statement]:
-    """Counters of recipients and tokens, and ordinals that moved."""
+    """Counters of recipients and tokens, and ordinals of hits that moved."""
     docket = sitting.docket
     persons: Rows = [(*one.tally.row, one.loaded_at, one.id) for one in docket.persons.values()]
     more = {token.id: [token.more_hits, token.more_counted] for token in docket.tokens.values()}
@@ -134,7 +141,6 @@ def write_counters(sitting: Sitting) -> list[Statement]:
         (_PERSON, sorted(persons, key=lambda row: row[-1])),
         (_LINK, [row for row in tokens if row[0] or row[1]]),
         (_ORDINAL, [(ordinal, number) for ordinal, number, _ in sitting.renumbered]),
-        (_ALERT_ORDINAL, [(ordinal, uid) for ordinal, _, uid in sitting.renumbered]),
     )
 
 
@@ -263,10 +269,10 @@ def uphold(uids: Iterable[str]) -> list[Statement]:
     return _statements((_STILL_RIGHT, [(uid,) for uid in uids]))
 
 
-def renumber_alerts(cases: Iterable[Case]) -> list[Statement]:
-    """Waiting alerts of opens say the number that their hit has now."""
-    rows: Rows = [(case.ordinal, case.entry.uid) for case in cases if case.entry.kind == "open"]
-    return _statements((_ALERT_ORDINAL, rows))
+def renumber_alerts(numbers: Sequence[tuple[int, str]], now: int) -> list[Statement]:
+    """(ordinal, uid) of opens: what waits, and what rang lately, says the number that its hit has now."""
+    rung: Rows = [(ordinal, uid, ordinal, now - NEWS) for ordinal, uid in numbers]
+    return _statements((_ALERT_ORDINAL, list(numbers)), (_RUNG_ORDINAL, rung))
 
 
 def _statements(*parts: tuple[str, Rows]) -> list[Statement]:
