@@ -28,8 +28,8 @@ def read_clock(text: str) -> dt.time:
 
 
 def read_weekdays(text: str) -> frozenset[int]:
-    """Days of the week from "mon-fri", "mon, wed, fri", "weekends", "sun-thu"."""
-    plain = " ".join(text.lower().replace(",", " ").split())
+    """Days of the week from "mon-fri", "mon, wed, fri", "weekends", "on sun-thu"."""
+    plain = " ".join(text.lower().replace(",", " ").split()).removeprefix("on ")
     if plain in ("weekends", "weekend"):
         return ALL_DAYS - WORKDAYS
     if plain in ("workdays", "working days", "weekdays"):

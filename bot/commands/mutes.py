@@ -32,6 +32,8 @@ async def answer_mute(request: Request) -> Reply:
     until = _read_until(request, request.arguments)
     if until is not None:
         return await _mute_account(request, until)
+    if rest.strip() and _read_until(request, word) is not None:
+        word, rest = rest.strip(), word  # "mute 1h k7m2qx"
     if rest.strip().lower() in _OFF:
         return await _unmute_target(request, word)
     until = _read_until(request, rest) if rest.strip() else None

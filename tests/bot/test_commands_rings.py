@@ -73,6 +73,8 @@ async def test_a_mail_is_muted_for_good_or_for_a_while(alice: talk.Person, clock
     await alice.types(f"mute {mail.code} 2h")
     found = await Message.get()
     assert (found.muted, found.muted_until) == (False, clock() + dt.timedelta(hours=2))
+    await alice.types(f"mute 3h {mail.code}")
+    assert (await Message.get()).muted_until == clock() + dt.timedelta(hours=3)
     await alice.types(f"mute {mail.code} off")
     found = await Message.get()
     assert (found.muted, found.muted_until) == (False, None)
@@ -112,7 +114,8 @@ async def test_wrong_use_of_mute_says_what_to_type(alice: talk.Person, clock: Cl
     reply = await alice.types(f"mute {mail.code} tomorrow")
     assert reply.kind is Kind.ERROR
     assert f"mute {mail.code} 2h" in reply.title
-    assert "I find no mail" in (await alice.types("mute nothing")).title
+    for text in ("mute nothing", "mute 1h please"):
+        assert "I find no mail" in (await alice.types(text)).title
 
 
 async def test_settings_shows_all_and_changes_each(alice: talk.Person):

@@ -267,8 +267,9 @@ async def test_settings_take_quiet_hours_in_many_words(alice: Person, clock: Clo
     assert await kept() == Quiet(NIGHT)
     await alice.types("settings quiet weekends")
     assert await kept() == Quiet(NIGHT, WEEKEND)
-    await alice.types("settings quiet from 9pm to 7:30am mon-fri")
-    assert await kept() == Quiet(Span(dt.time(21), dt.time(7, 30), frozenset(range(5))), WEEKEND)
+    for days in ("mon-fri", "on weekdays"):
+        await alice.types(f"settings quiet from 9pm to 7:30am {days}")
+        assert await kept() == Quiet(Span(dt.time(21), dt.time(7, 30), frozenset(range(5))), WEEKEND)
     assert (
         "quiet: 21:00 to 07:30 (Monday to Friday) and all of Saturday and Sunday"
         in (await alice.types("settings")).text
