@@ -184,7 +184,19 @@ async def _change_domain(request: Request, value: str, mode: str) -> Reply:
     )
 
 
+def _own(name: str, of: str, row: Message | Person | None, more: str = "") -> Reply:
+    """What is set for one mail or person, and how to change it."""
+    opens, clicks = (row.ring_opens, row.ring_clicks) if row is not None else (None, None)
+    return Reply(
+        title=f"{name}: opens {opens or 'as for all'}, clicks {clicks or 'as for all'}{more}.",
+        lines=(f"To change it, such as: settings {of} opens first",),
+    )
+
+
 async def _change_mail(request: Request, message: Message, rest: str) -> Reply:
+    if not rest:
+        mode = f"; it records {MODES[message.mode]}" if message.mode in MODES else ""
+        return _own(f"{quoted(message.subject)} ({message.code})", message.code, message, mode)
     name, _, value = rest.partition(" ")
     name, code = name.lower(), message.code
     if name == "mode":
@@ -246,6 +258,9 @@ async def _change_mail_mode(request: Request, message: Message, value: str) -> R
 
 
 async def _change_person(request: Request, address: str, rest: str) -> Reply:
+    if not rest:
+        known = await Person.get_or_none(account_id=request.account.id, address=address)
+        return _own(one_line(address, 64), one_line(address, 64), known)
     name, _, value = rest.partition(" ")
     column, policy = _read_own_policy(name.lower(), value, address)
     person = await ensure_person(request, address)

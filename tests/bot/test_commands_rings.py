@@ -155,7 +155,7 @@ async def test_a_time_zone_is_found_by_name_or_city(alice: talk.Person, typed: s
         ("settings off acme", "settings off acme.com"),
         ("settings here maybe", "settings here on"),
         ("settings clics", "settings clicks"),
-        ("settings ana@acme.com", "settings ana@acme.com opens first"),
+        ("settings ana@acme.com rings", "settings ana@acme.com opens first"),
         ("settings ana@acme.com opens loud", "all, important, first, none, default"),
         ("settings zzzzzz opens first", "list"),
         ("settings opns first", "settings opens"),
@@ -207,6 +207,10 @@ async def test_a_mail_and_a_person_can_have_a_policy_of_their_own(alice: talk.Pe
     await alice.types("settings ana@acme.com clicks none")
     assert (await Message.get()).ring_opens == "first"
     assert (await Person.get()).ring_clicks == "none"
+    shown = await alice.types(f"settings {mail.code}")
+    assert "opens first, clicks as for all; it records opens and clicks" in shown.title
+    assert "opens as for all, clicks none" in (await alice.types("settings ana@acme.com")).title
+    assert "opens as for all, clicks as for all" in (await alice.types("settings bo@acme.com")).title
     await alice.types(f"settings {mail.code} opens default")
     assert (await Message.get()).ring_opens is None
 
