@@ -20,7 +20,7 @@ from models.columns import from_micros
 from models.database import atomically
 from models.wake import OUTBOX
 from tracker.destinations import places_for
-from tracker.insights.stats import stats
+from tracker.insights.stats import Stats, stats
 from tracker.mail.traces import leave_alert_traces
 from tracker.preferences import read_time, stored
 from tracker.quiet import Quiet
@@ -97,25 +97,29 @@ def _sleeps(account: Account, plan: Plan, moment: dt.datetime, zone: dt.tzinfo) 
 async def _tell(services: Services, account: Account, plan: Plan, moment: dt.datetime) -> bool:
     """Claims the day and writes the rows in one transaction."""
     zone = zone_of(account.timezone)
-    day = moment.astimezone(zone).date()
+    day, key = moment.astimezone(zone).date(), f"summary:{plan.kind}:{account.id}"
+    if await InstanceState.filter(key=key, value__gte=day.isoformat()).exists():
+        return False
+    # Many hits of many mails: not while a transaction keeps others waiting.
+    week = await stats(account, moment - LONGEST, services) if plan.kind == WEEKLY else None
 
     async def work() -> bool:
-        before = await _claim(f"summary:{plan.kind}:{account.id}", day)
+        before = await _claim(key, day)
         if before is False:
             return False
         since = moment - (DAY if plan.kind == MORNING else LONGEST)
         if plan.kind == MORNING and isinstance(before, dt.date):
             since = max(min(since, at(before, plan.time, zone)), moment - LONGEST)
-        facts = await gather(account, plan.kind, since, services.now(), zone)
+        facts = await gather(account, since, services.now(), zone, week)
         if facts is None:
             return False
         places = await places_for(account.id, plan.kind)
-        key = f"{plan.kind}:{account.id}:{day.isoformat()}"
         await Alert.bulk_create(
             (
                 Alert(
-                    account_id=account.id, destination_id=place.id, event_key=key, event=plan.kind,
-                    at=moment, due_at=services.now(), facts=facts,
+                    account_id=account.id, destination_id=place.id, event=plan.kind, at=moment,
+                    event_key=f"{plan.kind}:{account.id}:{day.isoformat()}", due_at=services.now(),
+                    facts=facts,
                 )
                 for place in places
             ),
@@ -140,9 +144,9 @@ async def _claim(key: str, day: dt.date) -> dt.date | bool:
 
 
 async def gather(
-    account: Account, kind: str, since: dt.datetime, now: dt.datetime, zone: dt.tzinfo
+    account: Account, since: dt.datetime, now: dt.datetime, zone: dt.tzinfo, week: Stats | None
 ) -> dict[str, Any] | None:
-    """What there is to tell, as JSON; None for nothing."""
+    """What there is to tell, as JSON, of a `week` or of a day; None for nothing."""
     seen = await Message.filter(account_id=account.id, last_event_at__gte=since).limit(MOST_MAILS)
     mails = {one.id: one for one in seen}
     counts = await _counted(mails, since)
@@ -163,8 +167,7 @@ async def gather(
         "due": due[:MOST],
         "waiting": len(due),
     }
-    if kind == WEEKLY:
-        week = await stats(account, since)
+    if week is not None:
         facts["sent"], facts["opened"], facts["answered"] = week.mails, week.opened, week.replied
     worth_it = ("opens", "clicks", "replied", "bounced", "waiting", "sent")
     return facts if any(facts.get(one) for one in worth_it) else None

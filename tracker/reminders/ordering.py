@@ -30,6 +30,7 @@ _SETTLED = {
     "bounce": "it bounced, so nobody can read it: only a reminder at a time still comes, such as 3d",
     "met": "it was opened already: type noreply in place of noopen, or a time alone, such as 3d",
 }
+_AT_ONCE = 500  # rows of one statement
 _MICROSECOND = dt.timedelta(microseconds=1)
 _OPEN: dict[str, Any] = {"fired_at__isnull": True, "done_at__isnull": True}
 
@@ -215,20 +216,34 @@ async def move_zone(account: Account) -> int:
 
     Call it in the transaction that changed them.
     """
-    moved = 0
     zone, days = zone_of(account.timezone), workdays(account)
-    for one in await Reminder.filter(account_id=account.id, **_OPEN):
-        moved += await _move(one, zone, days)
-    return moved
+    rows = await Reminder.filter(account_id=account.id, **_OPEN)
+    moving = [(one, due) for one in rows if (due := _moved(one, zone, days)) is not None]
+    if not moving:
+        return 0
+    taken = await _taken({one.message_id for one, _ in moving})
+    for one, due in moving:
+        one.due_at = due
+        while (one.message_id, one.kind, one.due_at) in taken:
+            one.due_at -= _MICROSECOND
+        taken.add((one.message_id, one.kind, one.due_at))
+    await Reminder.bulk_update([one for one, _ in moving], ["due_at"], batch_size=_AT_ONCE)
+    return len(moving)
 
 
-async def _move(one: Reminder, zone: dt.tzinfo, days: Collection[int]) -> bool:
+def _moved(one: Reminder, zone: dt.tzinfo, days: Collection[int]) -> dt.datetime | None:
+    """Its new moment, where that is another one."""
     when = when_of(one)
     if when is None or (isinstance(one.details, dict) and one.details.get("waits")):
-        return False
+        return None
     due = when.due(start_of(one), zone, days)
-    if timedelta_between(due, one.due_at) < dt.timedelta(seconds=1):
-        return False
-    one.due_at = due
-    one.due_at = await _free_moment(one)
-    return bool(await Reminder.filter(id=one.id, **_OPEN).update(due_at=one.due_at))
+    return None if timedelta_between(due, one.due_at) < dt.timedelta(seconds=1) else due
+
+
+async def _taken(mails: Collection[int]) -> set[tuple[int, str, dt.datetime]]:
+    """The moments that these mails' reminders have, also those that are over."""
+    found, ids = set(), sorted(mails)
+    for begin in range(0, len(ids), _AT_ONCE):
+        of_mails = Reminder.filter(message_id__in=ids[begin : begin + _AT_ONCE])
+        found |= {(one.message_id, one.kind, one.due_at) for one in await of_mails}
+    return found

@@ -8,6 +8,7 @@ import pytest
 
 from models import Account, Alert, Message, Recipient, Reminder
 from models.database import atomically
+from tests import builders
 from tests.tracker.reminders.desk import Desk
 from tracker.mail.forget import forget_message
 from tracker.reminders.firing import fire_due
@@ -111,3 +112,16 @@ async def test_a_mail_that_was_opened_gets_no_reminder_that_it_was_not(desk: Des
     with pytest.raises(WhenError, match="opened already: type noreply"):
         await desk.remind("noopen 2d", await Message.get(id=desk.mail.id))
     assert (await desk.remind("noreply 2d")).kind == "noreply"
+
+
+async def test_many_move_with_their_owner_and_none_takes_the_moment_of_another(both: Desk, monkeypatch):
+    monkeypatch.setattr("tracker.reminders.ordering._AT_ONCE", 2)
+    mails = [await builders.mail(both.alice, both.clock()) for _ in range(3)]
+    for mail in mails:
+        for text in ("noreply friday 9am", "noreply friday 3pm"):
+            await both.remind(text, mail)
+    account = await Account.get(id=both.alice.id)
+    account.timezone = "America/Chicago"  # 9:00 there is 15:00 UTC, where the other one was
+    assert await atomically(lambda: move_zone(account)) == 6
+    hours = [(one.due_at + dt.timedelta(seconds=1)).hour for one in await Reminder.all().order_by("id")]
+    assert hours == [15, 21] * 3
