@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 WIDTH = 1080  # pixels: a phone shows it at a third of that
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _TEXT = 36
-_INK, _FAINT, _PAPER = "#1f2933", "#7b8794", "#ffffff"
+_INK, _FAINT, _PAPER = "#1f2933", "#566270", "#ffffff"
 _EMPTY, _FULL = (235, 240, 247), (11, 79, 158)
 _MARK = "#e8590c"
 _SENT, _OPENED, _CLICKED = "#cbd5e1", "#2f74c8", "#0b3c7a"
@@ -38,7 +38,7 @@ def heat_map(rates: Sequence[float], marked: Collection[int] = ()) -> bytes:
     draw = ImageDraw.Draw(picture)
     lowest, highest = min(rates), max(rates)
     for hour in range(0, 24, 3):
-        draw.text((_left_of(hour), _TOP - 12), f"{hour}", _FAINT, _font(_TEXT), anchor="ls")
+        draw.text((_left_of(hour), _TOP - 12), f"{hour}:00", _FAINT, _font(32), anchor="ls")
     for day, name in enumerate(DAYS):
         middle = _TOP + day * _CELL_HEIGHT + _CELL_HEIGHT // 2
         draw.text((12, middle), name, _INK, _font(_TEXT), anchor="lm")
@@ -116,8 +116,10 @@ def trend(bars: Sequence[Bar], *, weekly: bool = False) -> bytes:
                 y = bottom - max(3.0, value / most * (bottom - top))
                 draw.rectangle((x, y, x + wide, bottom), color)
     for number in _labelled(len(bars)):
-        middle = left + (number + 0.5) * step
-        draw.text((middle, bottom + 14), _day(bars[number].day), _FAINT, _font(32), anchor="mt")
+        said, font = _day(bars[number].day), _font(32)
+        most_right = WIDTH - 8 - font.getlength(said) / 2  # the last one stays inside the picture
+        middle = min(left + (number + 0.5) * step, most_right)
+        draw.text((middle, bottom + 14), said, _FAINT, font, anchor="mt")
     return _png(picture)
 
 
@@ -132,14 +134,13 @@ def _day(day: dt.date) -> str:
 
 
 def _round_up(number: int) -> int:
-    """An even number that the axis can end at."""
+    """An even number that the axis can end at, little above the highest bar."""
     scale = 1
     while scale * 10 < number:
         scale *= 10
-    for step in (1, 2, 4, 6, 8, 10):
-        if number <= step * scale:
-            return max(2, step * scale)
-    return number
+    ends = (10, 12, 16, 20, 24, 30, 40, 50, 60, 80, 100)
+    found = [end * scale // 10 for end in ends]
+    return next((end for end in found if end >= max(2, number) and end % 2 == 0), 10 * scale)
 
 
 _BLOCKS = "·▁▂▃▄▅▆▇█"
@@ -170,5 +171,5 @@ def _block(share: float) -> str:
 
 def _png(picture: Image.Image) -> bytes:
     out = io.BytesIO()
-    picture.quantize(64).save(out, "PNG", optimize=True)
+    picture.quantize(128).save(out, "PNG", optimize=True)
     return out.getvalue()

@@ -10,6 +10,7 @@ import click
 
 from tests.pictures import slack_look, telegram_look
 from tests.pictures.camera import CHROMIUM, camera
+from tests.pictures.charts import best_chart, stats_chart
 from tests.pictures.play import Played, on_slack, on_telegram, play
 from tests.pictures.sheet import FOLDER, sheet
 
@@ -33,7 +34,15 @@ async def draw() -> list[Path]:
             await one.take(html, files[name], SHEET_WIDTH, day)
         for name, html in pages.items():
             await one.take(html, files[name], PAGE_WIDTH, day)
-    return list(files.values())
+    return [*files.values(), *_charts()]
+
+
+def _charts() -> list[Path]:
+    """What needs no browser: the pictures that the bot itself sends."""
+    files = {FOLDER / "best.png": best_chart()[1], FOLDER / "stats.png": stats_chart()}
+    for file, content in files.items():
+        file.write_bytes(content)
+    return list(files)
 
 
 def _both(slack: Played, telegram: Played, part: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bot.chat import Place
 from bot.commands import COMMANDS
 from bot.slack.modal import modal
 from tests.fakes.telegram_rules import parse_html
 from tests.pictures import slack_look, telegram_look
+from tests.pictures.charts import best_chart, stats_chart
 from tests.pictures.play import on_slack, on_telegram, play
 from tests.pictures.tape import Tape
 from tests.pictures.unknown import UnknownPartError
@@ -92,3 +95,11 @@ def test_an_unknown_tag_in_telegram_is_refused(html):
 def test_an_unknown_key_in_telegram_is_refused():
     with pytest.raises(UnknownPartError):
         telegram_look.keyboard({"inline_keyboard": [[{"text": "x", "url": "https://acme.com"}]]})
+
+
+def test_the_charts_tell_what_is_planted_and_fit_a_phone():
+    words, heat_map = best_chart()
+    assert words == "Tuesdays and Thursdays around 9:00"
+    for picture in (heat_map, stats_chart()):
+        assert Image.open(io.BytesIO(picture)).width == 1080
+        assert len(picture) < 40_000
