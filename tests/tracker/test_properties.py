@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from tracker.hits.classify import classify
 from tracker.hits.counting import Tally
 from tracker.hits.evidence import MINUTE, SECOND, HitFacts, MailFacts
 from tracker.hits.history import Entry
+from tracker.hits.past import Past
 from tracker.hits.reasons import SENTENCES
 from tracker.hits.sitting import Sitting, apply_history, count_new
 from tracker.hits.taught import LIKE_IT, THIS
@@ -148,10 +150,23 @@ def test_which_of_two_mails_is_judged_first_does_not_matter(asked: list[dict[str
     assert apart == outcome(whole)
 
 
-@settings(max_examples=100, deadline=None)
-@given(requests)
-def test_judging_again_comes_out_the_same(asked: list[dict[str, Any]]):
-    assert outcome(judged(asked)) == outcome(judged(asked))
+@settings(max_examples=300, deadline=None)
+@given(requests, st.lists(st.integers(0, 30), max_size=4))
+def test_what_is_judged_as_it_comes_ends_as_when_all_is_judged_again(
+    asked: list[dict[str, Any]], cuts: list[int]
+):
+    """A replay changes nothing, wherever the judge's batches ended."""
+    docket = docket_of(asked)
+    cases = docket.cases
+    for start, end in pairwise(sorted({0, len(cases), *(min(cut, len(cases)) for cut in cuts)})):
+        docket.cases = cases[start:end]
+        past = {
+            mail: [Past(case.id, mail, case.entry) for case in cases[:start] if case.mail.id == mail]
+            for mail in docket.mails
+        }
+        apply_history(docket, past)
+    came = {case.entry.uid: (case.entry.verdict, case.entry.reason, case.entry.folded_into) for case in cases}
+    assert came == {uid: tuple(verdict) for uid, (*verdict, _) in outcome(judged(asked)).items()}
 
 
 @given(st.integers(0, 3), st.integers(0, 3))
