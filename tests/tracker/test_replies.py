@@ -239,6 +239,15 @@ async def test_a_bounce_marks_whom_it_did_not_reach_and_rings_with_the_reason(ro
     assert (await Message.get()).replied_at is None
 
 
+async def test_a_second_bounce_of_the_same_recipient_does_not_ring_again(room: Court):
+    await sent_mail(room, to=("ana@acme.com", "bob@acme.com"))
+    for raw, _ in BOUNCES.values():
+        assert await arrive(room, raw.replace("{id}", ID)) == "bounce"
+        room.clock.advance(hours=1)
+    assert await Captured.filter(state="bounce").count() == len(BOUNCES)
+    assert await Alert.all().count() == 1
+
+
 async def test_a_bounce_without_a_reference_is_guessed_where_one_mail_fits(room: Court):
     raw = BOUNCES["postfix, plain text"][0].replace("{id}", "other@x.example")
     assert await arrive(room, raw) is None

@@ -81,6 +81,14 @@ async def test_a_refused_login_says_the_providers_words_and_no_password():
             await check_login(plain(provider.port), ALICE)
 
 
+async def test_a_wrong_password_is_given_once_whatever_ways_the_server_offers():
+    """Many tries lock an account at some providers."""
+    async with running_provider(users={ALICE.username: "another"}) as provider:
+        with pytest.raises(LoginError):
+            await check_login(plain(provider.port), ALICE)
+    assert provider.logins == [ALICE.username]
+
+
 async def test_a_token_logs_in():
     token = Credentials("alice@home.example", "ya29.token", "xoauth2")
     async with running_provider(tokens={token.username: token.secret}) as provider:

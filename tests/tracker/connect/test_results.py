@@ -43,6 +43,23 @@ async def test_the_result_says_what_to_type_and_shows_the_password_once(
     assert password[1] not in person.text
 
 
+# What the payload must say, by Apple's own description of com.apple.mail.managed.
+OF_APPLE = {
+    "PayloadType": "com.apple.mail.managed",
+    "EmailAccountType": "EmailTypeIMAP",
+    "IncomingMailServerAuthentication": "EmailAuthPassword",
+    "IncomingMailServerHostName": "127.0.0.1",
+    "IncomingMailServerPortNumber": 993,
+    "IncomingMailServerUseSSL": True,
+    "IncomingMailServerUsername": "alice@acme.com",
+    "OutgoingMailServerAuthentication": "EmailAuthPassword",
+    "OutgoingMailServerHostName": "localhost",
+    "OutgoingMailServerPortNumber": 2587,
+    "OutgoingMailServerUseSSL": True,
+    "OutgoingPasswordSameAsIncomingPassword": False,
+}
+
+
 async def test_files_are_made_for_who_just_connected_and_for_nobody_else(
     site: Site, host: MailHost, alice: Account, clock: Clock
 ) -> None:
@@ -51,7 +68,11 @@ async def test_files_are_made_for_who_just_connected_and_for_nobody_else(
     assert password is not None
     answer = await person.post(f"{url}/profile", password=password[1])
     assert answer.content_type == "application/x-apple-aspen-config"
-    (account,) = plistlib.loads(await answer.read())["PayloadContent"]
+    profile = plistlib.loads(await answer.read())
+    (account,) = profile["PayloadContent"]
+    assert profile["PayloadType"] == "Configuration"
+    assert account.items() >= OF_APPLE.items()
+    assert {"PayloadIdentifier", "PayloadUUID", "PayloadVersion"} <= account.keys() & profile.keys()
     assert account["OutgoingPassword"] == password[1]
     assert account["EmailAddress"] == "alice@acme.com"
     answer = await person.post(f"{url}/profile", password="abcd-abcd-abcd-abcd")
