@@ -129,7 +129,7 @@ def outcome(sitting: Sitting) -> dict[str, tuple[Any, ...]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(requests)
+@given(st.one_of(requests, busy))
 def test_the_total_is_the_sum_of_the_classes_and_what_counts_is_part_of_it(asked: list[dict[str, Any]]):
     docket = judged(asked).docket
     for group, cases in (
@@ -145,7 +145,7 @@ def test_the_total_is_the_sum_of_the_classes_and_what_counts_is_part_of_it(asked
 
 
 @settings(max_examples=200, deadline=None)
-@given(requests)
+@given(st.one_of(requests, busy))
 def test_every_hit_has_a_reason_with_a_sentence_and_a_repeat_names_its_original(asked: list[dict[str, Any]]):
     docket = judged(asked).docket
     by_uid = {case.entry.uid: case.entry for case in docket.cases}
