@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from models.database import DatabaseURL
+from models.database import DatabaseURL, open_database, parse_database_url
 from tests import builders
 from tests.conftest import Clock
 from tests.processes.mailbell import free_port, mailbell
@@ -111,3 +111,11 @@ async def test_ten_kills_lose_nothing_that_got_250(
     sqlite_url: str, sqlite_database: DatabaseURL, tmp_path: Path, clock: Clock
 ) -> None:
     await rounds(sqlite_url, tmp_path, clock, 10)
+
+
+@pytest.mark.long
+async def test_three_kills_on_postgres_lose_nothing_that_got_250(
+    postgres_url: str, tmp_path: Path, clock: Clock
+) -> None:
+    async with open_database(parse_database_url(postgres_url)):
+        await rounds(postgres_url, tmp_path, clock, 3)

@@ -9,8 +9,9 @@ import pytest
 from models import Mailbox, Outgoing, Recipient
 from tests.tracker.posting import HOME, Post, post_office, wire, written
 from tracker.sending import deliveries, outcomes, preparing, upstream
+from tracker.sending.lane import Lane
 from tracker.sending.mailboxes import RELAY_BELL
-from tracker.sending.relay import Relay, _Lane
+from tracker.sending.relay import Relay
 
 
 @pytest.fixture
@@ -333,7 +334,7 @@ async def test_a_mail_in_hand_is_not_taken_up_again_where_its_mailbox_lets_us_in
     post = sqlite_post
     await post.stop()
     relay = Relay(post.services, post.spool)
-    lane = relay._lanes[post.mailbox.id] = _Lane(post.mailbox.id, held={"in hand", "at rest"})
+    lane = relay._lanes[post.mailbox.id] = Lane(post.mailbox.id, held={"in hand", "at rest"})
     relay._busy.add("in hand")
     await relay._release_held()
     assert set(relay._due) == {"at rest"}

@@ -16,9 +16,9 @@ from tracker.sending.upstream import (
     RefusedError,
     check_login,
     connection,
-    dotted,
     send_copy,
 )
+from tracker.sending.wire import dotted
 
 ALICE = Credentials("alice@home.example", "app password")
 NOBODY = Credentials("", "")

@@ -13,9 +13,7 @@ import contextlib
 import datetime as dt
 import logging
 import os
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 from models import Mailbox, Outgoing
 from models.database import DATABASE_FAULTS, take_file_lock
@@ -24,11 +22,12 @@ from tracker.keys import new_code
 from tracker.sending import outcomes
 from tracker.sending.deliveries import Line, deliver
 from tracker.sending.editor import Editor
+from tracker.sending.lane import Lane
 from tracker.sending.mailboxes import RELAY_BELL
-from tracker.sending.notices import LATE_AFTER
 from tracker.sending.preparing import MOST_PREPARED, Preparer
 from tracker.sending.spool import Spool, SpoolFaultError, lock_of
 from tracker.sending.upstream import LoginError, UpstreamError
+from tracker.sending.waiting import copies_of, give_up, mailbox_of, next_look, recover
 from tracker.services import Services
 
 MOST_CONNECTIONS = 20
@@ -37,23 +36,11 @@ MOST_LARGE = 4  # mails of more than LARGE bytes that are in memory at a time
 LARGE = 4_000_000
 POLL_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
-DOWN_FOR = dt.timedelta(seconds=10)  # that long a provider that was not reached is not asked again
 DATABASE_PAUSE = dt.timedelta(seconds=2)
 FAULT_PAUSE = dt.timedelta(minutes=1)
 _FAULTS = (*DATABASE_FAULTS, WriterDownError)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Lane:
-    """The mails of one mailbox that wait for their turn; None: of mailboxes that are gone."""
-
-    mailbox_id: int | None
-    names: deque[str] = field(default_factory=deque)
-    senders: set[asyncio.Task[None]] = field(default_factory=set)
-    down: tuple[dt.datetime, UpstreamError] | None = None  # until when, and why
-    held: set[str] = field(default_factory=set)  # until the mailbox is connected anew
 
 
 class Relay:
@@ -70,7 +57,7 @@ class Relay:
         self._due: dict[str, dt.datetime] = {}  # when to look at a mail that nobody works on
         self._busy: set[str] = set()  # being prepared, or in a lane
         self._broken: set[str] = set()  # files that are no mails
-        self._lanes: dict[int | None, _Lane] = {}
+        self._lanes: dict[int | None, Lane] = {}
         self._preparing: asyncio.Task[None] | None = None
         self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
         self._large = asyncio.Semaphore(MOST_LARGE)
@@ -161,11 +148,11 @@ class Relay:
         began = asyncio.get_running_loop().time()
         waiting = set(names)
         with self._keeping(*names):
-            ready = {name: rows for name, rows in (await _copies_of(names)).items() if rows}
+            ready = {name: rows for name, rows in (await copies_of(names)).items() if rows}
             missing = [name for name in names if name not in ready]
             bundle = await self._preparer.bundle(missing)
             self._due |= dict.fromkeys(missing[len(bundle) :], self._services.now())
-            ready |= await _copies_of(await self._preparer.make_rows(bundle))
+            ready |= await copies_of(await self._preparer.make_rows(bundle))
             for name in sorted(ready):
                 if await self._enter_lane(name, ready[name]):
                     waiting.discard(name)
@@ -178,9 +165,9 @@ class Relay:
         if not waiting:
             await self._spool.run(lambda: self._spool.remove(name))
             return False
-        await self._recover(waiting)
-        mailbox_id = await self._mailbox_of(waiting[0])
-        lane = self._lanes.setdefault(mailbox_id, _Lane(mailbox_id))
+        await recover(self._services, waiting)
+        mailbox_id = await mailbox_of(waiting[0])
+        lane = self._lanes.setdefault(mailbox_id, Lane(mailbox_id))
         lane.names.append(name)
         self._man(lane)
         return True
@@ -207,23 +194,7 @@ class Relay:
         again = self._services.now() + pause
         self._due |= {name: again for name in names if name not in waiting}
 
-    async def _recover(self, waiting: list[Outgoing]) -> None:
-        """Copies that were about to end when something stopped: the provider may have them."""
-        lost = [row for row in waiting if row.leased_by is not None]
-        if lost:
-            await outcomes.note_maybe_sent(self._services, lost, "stopped while it waited for the answer")
-            await Outgoing.filter(id__in=[row.id for row in lost], state="waiting").update(
-                next_at=self._services.now()
-            )
-
-    async def _mailbox_of(self, row: Outgoing) -> int | None:
-        """The mailbox that sends it; another one with this address where that one is gone."""
-        if row.mailbox_id is not None:
-            return row.mailbox_id
-        other = await Mailbox.get_or_none(account_id=row.account_id, address=row.sender.lower())
-        return None if other is None else other.id
-
-    def _man(self, lane: _Lane) -> None:
+    def _man(self, lane: Lane) -> None:
         """One more connection for the lane, if it has work for it."""
         most = 1 if lane.down else MOST_OF_ONE
         if len(lane.senders) < min(most, len(lane.names)):
@@ -232,7 +203,7 @@ class Relay:
             task.add_done_callback(lane.senders.discard)
             task.add_done_callback(lambda _: self._bell.set())
 
-    async def _send(self, lane: _Lane) -> None:
+    async def _send(self, lane: Lane) -> None:
         """Works on the lane's mails with one connection, until there are none."""
         async with self._connections:
             line: Line | None = None
@@ -243,7 +214,7 @@ class Relay:
                 if line is not None:
                     await line.close()
 
-    async def _send_one(self, lane: _Lane, line: Line | None) -> Line | None:
+    async def _send_one(self, lane: Lane, line: Line | None) -> Line | None:
         began = asyncio.get_running_loop().time()
         name = lane.names.popleft()
         lane.held.discard(name)
@@ -253,7 +224,7 @@ class Relay:
         await self._services.pace.rest(began)
         return line
 
-    async def _work_on(self, lane: _Lane, line: Line | None, name: str) -> Line | None:
+    async def _work_on(self, lane: Lane, line: Line | None, name: str) -> Line | None:
         now = self._services.now()
         rows = await Outgoing.filter(spool=name, state="waiting").order_by("id")
         due = [row for row in rows if outcomes.is_due(row, now)]
@@ -261,45 +232,34 @@ class Relay:
         if mailbox is None or mailbox.failed_at is not None:
             await self._hold(lane, name, rows, mailbox)
             return line
-        if due and not await self._put_off(lane, due):
+        if due and not await lane.put_off(self._services, due):
             line = line or Line(self._services, mailbox)
             await line.use(mailbox)
             await self._deliver(lane, line, name, due)
         await self._settle(name)
         return line
 
-    async def _put_off(self, lane: _Lane, due: list[Outgoing]) -> bool:
-        """Whether the provider was not reached a moment ago; then these wait as well."""
-        if lane.down is None or not lane.down[0] - DOWN_FOR <= self._services.now() < lane.down[0]:
-            return False
-        await outcomes.note_later(self._services, due, str(lane.down[1]))
-        return True
-
-    async def _deliver(self, lane: _Lane, line: Line, name: str, due: list[Outgoing]) -> None:
+    async def _deliver(self, lane: Lane, line: Line, name: str, due: list[Outgoing]) -> None:
         """Hands copies over, and remembers how the provider was found."""
         try:
             size = await self._spool.run(lambda: (self._spool.directory / name).stat().st_size)
             async with self._large if size > LARGE else contextlib.nullcontext():
                 _, raw = await self._spool.run(lambda: self._spool.read(name))
                 await deliver(line, self._editor, self._owner, due, raw)
-            lane.down = None
+            lane.found()
         except FileNotFoundError:
             for row in due:
                 await outcomes.note_lost(self._services, row)
         except LoginError:
             pass  # it stands in the mailbox's row, which holds this mail and the next ones
         except UpstreamError as error:
-            lane.down = (self._services.now() + DOWN_FOR, error)
+            lane.not_found(self._services.now(), error)
 
-    async def _hold(self, lane: _Lane, name: str, rows: list[Outgoing], mailbox: Mailbox | None) -> None:
+    async def _hold(self, lane: Lane, name: str, rows: list[Outgoing], mailbox: Mailbox | None) -> None:
         """The mailbox is refused or gone: its mails wait for the user, but not for ever."""
         now = self._services.now()
-        over = [row for row in rows if now - row.accepted_at >= outcomes.GIVEN_UP_AFTER]
-        if due := [row for row in over if outcomes.is_due(row, now)]:
-            # Each such look counts as a try: a clock that jumps ahead gives nothing up.
-            words = (mailbox and mailbox.failure) or "the mailbox is not connected"
-            await outcomes.note_later(self._services, due, words)
-        rest = await Outgoing.filter(spool=name, state="waiting") if over else rows
+        words = (mailbox and mailbox.failure) or "the mailbox is not connected"
+        rest = await give_up(self._services, rows, words)
         if not rest:
             self._due[name] = now
             return
@@ -311,19 +271,12 @@ class Relay:
             self._due[name] = now + outcomes.LONGEST_PAUSE
 
     async def _settle(self, name: str) -> None:
-        """Removes the file of a mail that is done; else says when to look at it again, and what is late."""
-        now = self._services.now()
-        rows = await Outgoing.filter(spool=name, state="waiting")
-        if not rows:
+        """Removes the file of a mail that is done; else says when to look at it again."""
+        due = await next_look(self._services, name)
+        if due is None:
             await self._spool.run(lambda: self._spool.remove(name))
-            return
-        untold = [row for row in rows if row.told_late_at is None and row.attempts]
-        late = [row for row in untold if now - row.accepted_at >= LATE_AFTER]
-        if late:
-            await outcomes.tell_late(self._services, late)
-        times = [row.next_at for row in rows]
-        times += [row.accepted_at + LATE_AFTER for row in untold if row not in late]
-        self._due[name] = min(times)
+        else:
+            self._due[name] = due
 
     async def _drain(self) -> None:
         """Lets copies that are on their way arrive; what is cut off is known by its claim."""
@@ -337,11 +290,3 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._editor.close()
-
-
-async def _copies_of(names: Collection[str]) -> dict[str, list[Outgoing]]:
-    """The copies of each of these mails; none where there are no rows."""
-    found: dict[str, list[Outgoing]] = {name: [] for name in names}
-    for row in await Outgoing.filter(spool__in=list(names)).order_by("id") if names else []:
-        found[row.spool].append(row)
-    return found

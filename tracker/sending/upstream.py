@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
@@ -28,11 +27,12 @@ from tracker.sending.answers import (
     UpstreamError,
     mapped,
     network_words,
-    one_line,
     refusal,
     said,
 )
 from tracker.sending.credentials import Credentials, Server
+from tracker.sending.login import log_in
+from tracker.sending.wire import PIECE, dotted, in_pieces
 
 __all__ = [
     "CertificateError",
@@ -53,7 +53,6 @@ COMMAND_SECONDS = 60.0
 STALL_SECONDS = 120.0  # in which a part of a mail must have left (RFC 5321, 4.5.3.2.5: three minutes)
 END_SECONDS = 600.0  # for the answer after the dot (RFC 5321, 4.5.3.2.6)
 QUIT_SECONDS = 5.0
-_PIECE = 256 * 1024
 
 BeforeEnd = Callable[[], Awaitable[None]]
 
@@ -127,8 +126,8 @@ class Connection:
         answer = asyncio.ensure_future(protocol.read_response())
         try:
             await asyncio.sleep(0)  # so that it listens: the server may interrupt
-            wired = dotted(content) if len(content) < _PIECE else await asyncio.to_thread(dotted, content)
-            for piece in _in_pieces(wired):
+            wired = dotted(content) if len(content) < PIECE else await asyncio.to_thread(dotted, content)
+            for piece in in_pieces(wired):
                 protocol.write(piece)
                 await self._flushed(answer)
             if answer.done():
@@ -222,7 +221,7 @@ async def connect(
     )  # fmt: skip
     try:
         await client.connect()
-        await _log_in(client, server, credentials)
+        await log_in(client, server, credentials)
     except BaseException as error:
         client.close()
         connected.close()
@@ -268,73 +267,12 @@ async def _reach(port: int, hosts: Sequence[str]) -> socket.socket:
     raise fault
 
 
-async def _log_in(client: SMTP, server: Server, credentials: Credentials) -> None:
-    await client.ehlo()
-    if not client.supports_extension("auth") and server.security == "none":
-        return  # a server on this machine that takes whatever comes from it
-    if not credentials.username:
-        return
-    try:
-        if credentials.auth == "xoauth2":
-            await client.auth_xoauth2(credentials.username, credentials.secret)
-        else:
-            await _give_password(client, credentials)
-    except aiosmtplib.SMTPAuthenticationError as error:
-        if 400 <= error.code < 500 and error.code != _NEEDS_TRANSITION:
-            raise LaterError(said(error.code, error.message)) from None
-        raise LoginError(said(error.code, error.message)) from None
-    except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
-        raise
-    except (aiosmtplib.SMTPException, UnicodeError) as error:
-        raise LoginError(one_line(str(error))) from None
-
-
-async def _give_password(client: SMTP, credentials: Credentials) -> None:
-    """By the first of the ways that the server knows: a wrong password is given once, lest it locks."""
-    offered = {one.lower() for one in client.server_auth_methods}
-    ways = [one for one in ("plain", "login", "cram-md5") if one in offered]
-    for way in ways:
-        give = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}[way]
-        try:
-            await give(credentials.username, credentials.secret)
-            return
-        except aiosmtplib.SMTPAuthenticationError as error:
-            if error.code not in _UNKNOWN_WAY or way == ways[-1]:
-                raise
-    raise LoginError("the server offers no way to log in with a password")
-
-
-_UNKNOWN_WAY = (500, 501, 502, 503, 504)
-_NEEDS_TRANSITION = 432  # RFC 4954, 6: the account must be logged in to in another way first
-
-
 def _in_ascii(address: str) -> str:
     """The domain as DNS has it (RFC 5890); a local part with other letters stays, and is refused."""
     local, at, domain = address.rpartition("@")
     with contextlib.suppress(UnicodeError):
         domain = domain.encode("idna").decode("ascii")
     return f"{local}{at}{domain}"
-
-
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-
-
-def dotted(content: bytes) -> bytes:
-    """The mail as it goes over the wire, without the last dot (RFC 5321, 4.5.2): CRLF alone ends a line.
-
-    Bare ones, which some server could take for the end of the mail, are refused before this, at the door.
-    """
-    if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
-        content = _BARE.sub(b"\r\n", content)
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
-    content = content.replace(b"\r\n.", b"\r\n..")
-    return b"." + content if content.startswith(b".") else content
-
-
-def _in_pieces(content: bytes) -> Iterator[bytes]:
-    for start in range(0, len(content), _PIECE):
-        yield content[start : start + _PIECE]
 
 
 def _own_name(connected: socket.socket) -> str:
