@@ -58,25 +58,25 @@ async def habits_of(services: Services, account: Account, address: str) -> Habit
     copies = [one for one in await copies_to(services, account.id, address, now, MAILS) if one.tracked]
     opens = await opens_of(services, copies)
     grid = grid_of((Letter(one.sent, tuple(opens.get(one.id, ()))) for one in copies), zone_named(zone), now)
-    group, _ = await _usual(services, account)
+    facts = await _kept(account)
+    group = (await _work_out(services, account))[0] if facts is None else Group.of(facts.get("group"))
     known = bool(person and person.timezone)
     return Habits(best_of(grid, group), zone or "UTC", known, len(copies))
 
 
 async def habits_of_all(services: Services, account: Account) -> Habits:
     """When everybody the account writes to looks at mail, each in their own zone."""
-    group, grid = await _usual(services, account)
+    facts = await _kept(account) or {}
+    group, grid = Group.of(facts.get("group")), Grid.of(facts.get("grid"))
     if grid.opens < LEAST_OPENS:  # a new account waits for each open, and has few to read
         group, grid = await _work_out(services, account)
     return Habits(best_of(grid, group.neutral), account.timezone or "UTC", False, grid.mails)
 
 
-async def _usual(services: Services, account: Account) -> tuple[Group, Grid]:
-    """As it was worked out last; at once where it never was, or the account's zone is another now."""
+async def _kept(account: Account) -> dict[str, Any] | None:
+    """What is usual, as it was worked out last; None where it never was, or in another zone than now's."""
     row = await Habit.get_or_none(account_id=account.id)
-    if row is None or row.zone != (account.timezone or ""):
-        return await _work_out(services, account)
-    return Group.of(row.facts.get("group")), Grid.of(row.facts.get("grid"))
+    return None if row is None or row.zone != (account.timezone or "") else dict(row.facts)
 
 
 async def _work_out(services: Services, account: Account) -> tuple[Group, Grid]:
