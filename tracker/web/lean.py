@@ -12,7 +12,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import cast
+from typing import Protocol, cast
 
 from tracker.hits.record import Recorder
 from tracker.web.hits import GIF, PIXEL_HEADERS
@@ -31,6 +31,16 @@ IDLE_SECONDS = 15.0
 _CACHED_HEADS = 4096
 
 Head = tuple[Described, bool]  # what the headers say; whether the connection closes after the answer
+
+
+class Connection(Protocol):
+    """What a door knows of each of its connections."""
+
+    idle_since: float
+
+    def close_if_idle(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 def parse_head(raw: bytes) -> Head | None:
@@ -62,7 +72,7 @@ class Door:
         self.intake = intake
         self.recorder = recorder
         self.ordinary = ordinary
-        self.connections: set[Lean] = set()
+        self.connections: set[Connection] = set()
         self.stopping = False
         self.now = 0.0
         self.answer = self.last_answer = b""
@@ -73,6 +83,15 @@ class Door:
 
     def __call__(self) -> Lean:
         return Lean(self)
+
+    def request(self, data: bytes) -> tuple[str, Described, bool] | None:
+        """Token and head of a plain, complete request; None for anything else."""
+        match = _REQUEST.match(data)
+        if match is None:
+            return None
+        rest = data[match.end() :]
+        head = self.heads.get(rest) or self.head(rest)
+        return None if head is None else (match[1].decode(), *head)
 
     def head(self, raw: bytes) -> Head | None:
         """As `parse_head`; heads differ in little but the address that a proxy in front puts in."""
@@ -123,17 +142,26 @@ class Door:
 
 
 class Lean(asyncio.Protocol):
-    """One connection, until it is closed or handed over."""
+    """One connection, until it is closed or handed over.
 
-    __slots__ = ("_closing", "_door", "_held", "_peer", "_transport", "_waiting", "idle_since")
+    `received` and `unsent` are bytes of it from before it had a transport; `closing`: with these it ends.
+    """
 
-    def __init__(self, door: Door) -> None:
+    __slots__ = (
+        "_closing", "_door", "_held", "_peer", "_received", "_transport", "_unsent", "_waiting", "idle_since",
+    )  # fmt: skip
+
+    def __init__(
+        self, door: Door, *, received: bytes = b"", unsent: bytes = b"", closing: bool = False
+    ) -> None:
         self._door = door
         self._transport: asyncio.Transport | None = None
         self._peer: str | None = None
         self._held = b""
         self._waiting = False  # an answer waits for its commit
-        self._closing = False
+        self._closing = closing
+        self._received = received
+        self._unsent = unsent
         self.idle_since = door.now
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -141,6 +169,12 @@ class Lean(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else None
         self._door.connections.add(self)
+        if self._unsent:
+            self._transport.write(self._unsent)
+        if self._received:
+            self.data_received(self._received)
+        elif self._closing or self._door.stopping:
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
@@ -161,17 +195,13 @@ class Lean(asyncio.Protocol):
                 self.pause_writing()
             return
         door = self._door
-        match = _REQUEST.match(data)
-        if match is not None:
-            rest = data[match.end() :]
-            head = door.heads.get(rest) or door.head(rest)
-            if head is not None:
-                described, self._closing = head
-                self._waiting = True
-                hit = door.intake.hit("open", match[1].decode(), self._peer, described)
-                door.recorder.record(hit, self._answer)
-                return
-        self._hand_over(data)
+        request = door.request(data)
+        if request is None:
+            self._hand_over(data)
+            return
+        token, described, self._closing = request
+        self._waiting = True
+        door.recorder.record(door.intake.hit("open", token, self._peer, described), self._answer)
 
     def _answer(self) -> None:
         self._waiting = False

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from tracker.web.entrance import Entrance
 from tracker.web.keys import INTAKE, RECORDER, UNDER_WAY
 from tracker.web.lean import Door
 
@@ -66,18 +69,29 @@ async def serve(
     await runner.setup()
     try:
         assert runner.server is not None
-        door = Door(app[INTAKE], app[RECORDER], runner.server) if lean else None
         loop = asyncio.get_running_loop()
-        listening = await loop.create_server(door or runner.server, host, port, backlog=BACKLOG)
+        bound = await loop.create_server(runner.server, host, port, backlog=BACKLOG, start_serving=not lean)
+        door = Door(app[INTAKE], app[RECORDER], runner.server) if lean else None
+        entrances = [Entrance(door, _listening(one.fileno())) for one in bound.sockets] if door else []
         try:
-            yield Listener(listening.sockets[0].getsockname()[1])
+            yield Listener(bound.sockets[0].getsockname()[1])
         finally:
-            listening.close()
+            for entrance in entrances:
+                entrance.close()
+            bound.close()
             if door is not None:
                 await door.stop(stop_seconds)
             await _settle(app, stop_seconds)
     finally:
         await runner.cleanup()
+
+
+def _listening(bound: int) -> socket.socket:
+    """Listens on a socket that the loop has bound, and that is not its own to read from."""
+    one = socket.socket(fileno=os.dup(bound))
+    one.setblocking(False)
+    one.listen(BACKLOG)
+    return one
 
 
 async def _settle(app: web.Application, seconds: float) -> None:
