@@ -1,13 +1,12 @@
 """Through which image proxy a sender reads their own mail: Gmail's, where they write from Gmail.
 
 Whoever reads a reply there sees the quoted mail with its pixel, and their provider's proxy fetches it. Pure
-but for the SQL, which tracker/hits/reading.py runs for accounts with answered mail. The names are those of
+but for the SQL, which tracker/hits/senders.py runs for accounts with answered mail. The names are those of
 tracker/hits/mail_names.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # Domains of mailboxes, and the names that their providers' image proxies have here.
@@ -51,7 +50,6 @@ class OwnProxies:
         return known.pop() if len(known) == 1 else None
 
 
-NO_PROXIES: Mapping[int, OwnProxies] = {}
 NO_OWN = OwnProxies()
 
 SENDERS = (

@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tracker.hits.agents import Agent, agent_of
 from tracker.hits.cases import Case, Docket, Mail, Person, Stored, Token, among, listed
 from tracker.hits.classify import classify
 from tracker.hits.counting import COLUMNS, Tally
-from tracker.hits.evidence import HitFacts, MailFacts, OwnDevices
+from tracker.hits.evidence import HitFacts, MailFacts
 from tracker.hits.history import Entry
-from tracker.hits.own_proxy import NO_OWN, SENDERS, OwnProxies, proxy_of
-from tracker.hits.taught import Lesson, Lessons, is_shared
+from tracker.hits.own_proxy import NO_OWN
+from tracker.hits.senders import Senders, known_of
+from tracker.hits.taught import is_shared
 from tracker.services import Services
 
 Row = tuple[Any, ...]
@@ -79,13 +80,6 @@ _PERSONS = (
 _UNJUDGED = "(SELECT * FROM hit WHERE judged_at IS NULL {mine} ORDER BY id LIMIT ?)"
 
 
-class Taught(NamedTuple):
-    """What accounts said, or showed, of themselves; by account."""
-
-    devices: Mapping[int, OwnDevices]
-    lessons: Mapping[int, Lessons]  # where there are any
-
-
 class Reader:
     """Reads cases; remembers what user agents are, by their id."""
 
@@ -115,21 +109,18 @@ class Reader:
             return await self._services.writer.fetch(f"{sql} WHERE {among(mail)}", (listed(message_ids),))
 
         mails = [(number, tuple(facts)) for number, *facts in await fetch(_MAILS, "m.id")]
-        proxies = await self._own_proxies({facts[1] for _, facts in mails if facts[_REPLIED] is not None})
+        answered = {facts[1] for _, facts in mails if facts[_REPLIED] is not None}
+        senders = await known_of(self._services, {facts[1] for _, facts in mails}, answered)
         for number, mail_facts in mails:
-            parts[number] = Docket(mails={number: _mail(number, mail_facts, proxies)})
+            parts[number] = Docket(mails={number: _mail(number, mail_facts, senders)})
         for number, message_id, *facts in await fetch(_PERSONS, "r.message_id"):
             part = parts[message_id]
             part.persons[number] = _person(number, part.mails[message_id], tuple(facts))
         for number, message_id, *facts in await fetch(_TOKENS, "l.message_id"):
             parts[message_id].tokens[number] = Token(number, *facts)
-        accounts = {part.mails[number].account_id for number, part in parts.items()}
-        taught = Taught(await self._own_devices(accounts), await self._lessons(accounts))
-        for number, part in parts.items():
-            part.mails[number].taught = part.mails[number].account_id in taught.lessons
         async for page in self._pages(message_ids):
             await self._learn_agents({row[_AGENT] for row in page} - {None})
-            self._add_cases(parts, page, taught)
+            self._add_cases(parts, page, senders)
         found = [part for part in parts.values() if part.cases]
         for part in found:
             part.cases.sort(key=_judged)
@@ -149,7 +140,7 @@ class Reader:
                 return
             after = rows[-1][_MESSAGE], rows[-1][_AT], rows[-1][0]
 
-    def _add_cases(self, parts: Mapping[int, Docket], rows: Sequence[Row], taught: Taught) -> None:
+    def _add_cases(self, parts: Mapping[int, Docket], rows: Sequence[Row], senders: Senders) -> None:
         once: dict[Any, Any] = {}  # what many hits have in common is held once
         for row in rows:
             part = parts[row[_MESSAGE]]
@@ -157,22 +148,20 @@ class Reader:
                 mail, person = part.mails[row[_MESSAGE]], part.persons.get(row[_RECIPIENT])
                 facts: list[Any] = [once.setdefault(one, one) for one in row[:_TO_ORDINAL]]
                 stored = Stored(*facts[_TO_TOKEN:], *row[_TO_ORDINAL:])
-                part.cases.append(self._case(facts[:_TO_TOKEN], mail, person, token, taught, stored))
+                part.cases.append(self._case(facts[:_TO_TOKEN], mail, person, token, senders, stored))
 
     async def _docket(self, rows: Sequence[tuple[Any, ...]]) -> Docket:
         docket = Docket()
         if not rows:
             return docket
         await self._learn_agents({row[_AGENT] for row in rows} - {None})
-        accounts = {row[_ACCOUNT] for row in rows}
-        taught = Taught(await self._own_devices(accounts), await self._lessons(accounts))
         answered = {row[_ACCOUNT] for row in rows if row[_TO_MAIL + _REPLIED] is not None}
-        proxies = await self._own_proxies(answered)
+        senders = await known_of(self._services, {row[_ACCOUNT] for row in rows}, answered)
         for number, row in enumerate(rows):
             if number % BREATH == BREATH - 1:
                 await asyncio.sleep(0)  # others wait for the loop
-            mail, person, token = _shared(docket, row, proxies, taught)
-            docket.cases.append(self._case(row[:_TO_TOKEN], mail, person, token, taught))
+            mail, person, token = _shared(docket, row, senders)
+            docket.cases.append(self._case(row[:_TO_TOKEN], mail, person, token, senders))
         return docket
 
     async def _learn_agents(self, ids: set[int]) -> None:
@@ -186,46 +175,13 @@ class Reader:
         for number, text in await self._services.writer.fetch(sql, (listed(sorted(missing)),)):
             self._agents[number] = agent_of(text)
 
-    async def _own_devices(self, accounts: set[int]) -> Mapping[int, OwnDevices]:
-        """By account: the sender's own devices. In a trial none: there one's own look must ring."""
-        own: dict[int, dict[str, int]] = {account: {} for account in accounts}
-        if self._services.settings.is_trial:
-            return own
-        sql = f"SELECT account_id, device, seen_at FROM own_device WHERE {among('account_id')}"  # noqa: S608
-        for account, device, seen_at in await self._services.writer.fetch(sql, (listed(sorted(accounts)),)):
-            own[account][device] = seen_at
-        return own
-
-    async def _lessons(self, accounts: set[int]) -> Mapping[int, Lessons]:
-        """By account: what it taught, where it taught anything. Also in a trial: there it was meant so."""
-        sql = (
-            "SELECT account_id, uid, answer, device, network, agent_id, at FROM taught "  # noqa: S608
-            f"WHERE undone_at IS NULL AND {among('account_id')}"
-        )
-        found: dict[int, list[Lesson]] = {}
-        for account, *lesson in await self._services.writer.fetch(sql, (listed(sorted(accounts)),)):
-            found.setdefault(account, []).append(Lesson(*lesson))
-        return {account: Lessons.of(lessons) for account, lessons in found.items()}
-
-    async def _own_proxies(self, accounts: set[int]) -> Mapping[int, OwnProxies]:
-        """By account: through which image proxies it reads its own mail. Asked for answered mail only."""
-        found: dict[int, OwnProxies] = {}
-        if accounts:
-            sql = SENDERS.format(accounts=among("o.account_id"))
-            for account, address, provider in await self._services.writer.fetch(
-                sql, (listed(sorted(accounts)),)
-            ):
-                own = found.setdefault(account, OwnProxies())
-                own.of_address[address] = proxy_of(address, provider)
-        return found
-
     def _case(
         self,
         row: Sequence[Any],
         mail: Mail,
         person: Person | None,
         token: Token,
-        taught: Taught,
+        senders: Senders,
         stored: Stored | None = None,
     ) -> Case:
         (
@@ -235,11 +191,11 @@ class Reader:
         agent = self._agents.get(agent_id, NO_AGENT)
         told = None
         if mail.taught:
-            told = taught.lessons[mail.account_id].told(
+            told = senders.lessons[mail.account_id].told(
                 uid, at, device, network, agent_id, shared=is_shared(agent, label)
             )
         facts = HitFacts(uid, at, kind, method, purpose, agent, network, label, device, headers, told)
-        own = taught.devices[mail.account_id]
+        own = senders.devices[mail.account_id]
         judgement = classify(facts, mail.facts if person is None else person.facts, own)
         entry = Entry(
             uid, at, kind, link_id, recipient_id, agent_id, network, label,
@@ -253,15 +209,12 @@ def _judged(case: Case) -> tuple[int, int]:
     return case.stored.judged_at, case.id
 
 
-def _shared(
-    docket: Docket, row: Row, proxies: Mapping[int, OwnProxies], taught: Taught
-) -> tuple[Mail, Person | None, Token]:
+def _shared(docket: Docket, row: Row, senders: Senders) -> tuple[Mail, Person | None, Token]:
     """What the hit of this row shares with others, made at the first of them."""
     link_id, message_id, recipient_id = row[_LINK], row[_MESSAGE], row[_RECIPIENT]
     mail = docket.mails.get(message_id)
     if mail is None:
-        mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON], proxies)
-        mail.taught = mail.account_id in taught.lessons
+        mail = docket.mails[message_id] = _mail(message_id, row[_TO_MAIL:_TO_PERSON], senders)
     person = docket.persons.get(recipient_id)
     if person is None and recipient_id is not None:
         person = docket.persons[recipient_id] = _person(recipient_id, mail, row[_TO_PERSON:])
@@ -271,12 +224,12 @@ def _shared(
     return mail, person, token
 
 
-def _mail(number: int, row: Row, proxies: Mapping[int, OwnProxies]) -> Mail:
+def _mail(number: int, row: Row, senders: Senders) -> Mail:
     revision, account_id, origin, subject, mode, created_at, arms_at, armed_at, handed_over_at = row[:9]
     replied_at, sender, details = row[13:16]
     own_proxy = None
     if replied_at is not None:
-        own_proxy = proxies.get(account_id, NO_OWN).of(sender)
+        own_proxy = senders.proxies.get(account_id, NO_OWN).of(sender)
     return Mail(
         id=number,
         revision=revision,
@@ -298,6 +251,7 @@ def _mail(number: int, row: Row, proxies: Mapping[int, OwnProxies]) -> Mail:
         rings=row[9:11],
         account_rings=row[11:13],
         sent=armed_at or handed_over_at or arms_at,
+        taught=account_id in senders.lessons,
     )
 
 
