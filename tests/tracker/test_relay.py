@@ -317,6 +317,29 @@ async def test_a_mail_that_cannot_be_understood_goes_as_it_is_and_spoils_no_othe
         assert "not tracked: a fault of ours" in text
 
 
+async def test_a_mail_that_is_prepared_while_the_relay_stops_waits_for_the_next_one(sqlite_post, monkeypatch):
+    post, real = sqlite_post, preparing.make_copies
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def held(services, mails):
+        begun.set()
+        await goes_on.wait()
+        await real(services, mails)
+
+    monkeypatch.setattr(preparing, "make_copies", held)
+    await post.put(written())
+    await begun.wait()
+    stopping = asyncio.create_task(post.stop())
+    await asyncio.sleep(0)
+    goes_on.set()
+    await stopping
+    assert await Outgoing.filter(state="waiting").count() == 1
+    assert not [lane for lane in post.relay._lanes.values() if lane.senders]
+    assert post.provider.connections == 0
+    await post.restart()
+    await post.provider.until(1)
+
+
 async def test_a_login_that_is_refused_after_the_dot_makes_no_copy_a_double_one(sqlite_post):
     post = sqlite_post
     post.provider.answer = "530 5.7.0 Log in first"

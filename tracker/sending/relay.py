@@ -59,6 +59,7 @@ class Relay:
         self._broken: set[str] = set()  # files that are no mails
         self._lanes: dict[int | None, Lane] = {}
         self._preparing: asyncio.Task[None] | None = None
+        self._stopping = False
         self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
         self._large = asyncio.Semaphore(MOST_LARGE)
 
@@ -197,7 +198,7 @@ class Relay:
     def _man(self, lane: Lane) -> None:
         """One more connection for the lane, if it has work for it."""
         most = 1 if lane.down else MOST_OF_ONE
-        if len(lane.senders) < min(most, len(lane.names)):
+        if not self._stopping and len(lane.senders) < min(most, len(lane.names)):
             task = asyncio.create_task(self._send(lane))
             lane.senders.add(task)
             task.add_done_callback(lane.senders.discard)
@@ -208,7 +209,7 @@ class Relay:
         async with self._connections:
             line: Line | None = None
             try:
-                while lane.names:
+                while lane.names and not self._stopping:
                     line = await self._send_one(lane, line)
             finally:
                 if line is not None:
@@ -280,8 +281,7 @@ class Relay:
 
     async def _drain(self) -> None:
         """Lets copies that are on their way arrive; what is cut off is known by its claim."""
-        for lane in self._lanes.values():
-            lane.names.clear()
+        self._stopping = True
         preparing = [self._preparing] if self._preparing is not None else []
         tasks = [*preparing, *(task for lane in self._lanes.values() for task in lane.senders)]
         if tasks:
