@@ -46,7 +46,10 @@ class _Pending:
     def committed(self, error: Exception | None) -> None:
         """The writer's word."""
         if error is None:
-            self.recorder.ring()
+            recorder = self.recorder
+            if not recorder.ringing:  # once for all hits of a commit
+                recorder.ringing = True
+                asyncio.get_running_loop().call_soon(recorder.ring)
             self.send()
         elif self.journaled:
             self.fail()
@@ -86,6 +89,7 @@ class Recorder:
         self.journal = journal
         self.hits_lost = 0
         self.hits_recorded = 0
+        self.ringing = False
         self._writer = services.writer
         self._wake = services.wake
         self._patience = patience
@@ -144,6 +148,7 @@ class Recorder:
         await future
 
     def ring(self) -> None:
+        self.ringing = False
         self._wake.ring(HITS)
 
     def wake_drain(self) -> None:
