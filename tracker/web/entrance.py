@@ -8,6 +8,7 @@ protocol (lean.py) with the bytes that were read. Used by server.py, in front of
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 import logging
 import socket
@@ -30,6 +31,7 @@ class Entrance:
         self._door = door
         self._listening = listening
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self._made: set[asyncio.Task[Any]] = set()
         self._again: asyncio.TimerHandle | None = None
         self._open()
@@ -79,8 +81,13 @@ class Entrance:
         self._door.recorder.record(hit, First(self, self._door, connection, closing).answer)
 
     def make(self, connection: socket.socket, protocol: Lean) -> None:
-        """Gives a connection its transport."""
-        task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: protocol, connection))
+        """Gives a connection its transport.
+
+        In the context of the listener: the writer tells of a commit in its own, which knows no database, and
+        whatever else is asked on this connection would inherit that.
+        """
+        making = self._loop.connect_accepted_socket(lambda: protocol, connection)
+        task = self._loop.create_task(making, context=self._context.copy())
         self._made.add(task)
         task.add_done_callback(self._is_made)
 
