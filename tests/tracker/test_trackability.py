@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from models import Message, Person, Recipient
 from tests import builders
 from tests.tracker.judging import APPLE, CHROME, GMAIL, SAFARI, Court
+from tracker.insights import sides
 from tracker.insights.sides import known, learn, signs_of
 from tracker.insights.trackability import LEAST, LEAST_PEOPLE, Side, Signs, side_of, side_of_domain, tell
 from tracker.mail.forget import forget_message
@@ -147,6 +148,21 @@ async def test_what_waits_to_be_judged_is_learned_later(room: Court):
     assert await learn(room.services) == 1
     person = await Person.get(address="ana@acme.com")
     assert Signs.of(person.learned) == Signs(mails=2, privacy=2, seen=1, proxied=1, via="Gmail")
+
+
+async def test_of_many_hits_it_is_learned_in_steps(room: Court, monkeypatch: pytest.MonkeyPatch):
+    """Also of more people than are looked at together."""
+    monkeypatch.setattr(sides, "HITS", 2)
+    monkeypatch.setattr(sides, "AT_ONCE", 1)
+    for name in ("ana", "bo", "cy"):
+        await opened(room, f"{name}@acme.com", APPLE)
+    assert await learn(room.services) >= 3
+    assert await learn(room.services) == 0
+    for person in await Person.all():
+        assert Signs.of(person.learned) == Signs(mails=2, privacy=2)
+    monkeypatch.setattr(sides, "SECONDS", 0)
+    await opened(room, "di@d.net", GMAIL)
+    assert await learn(room.services) == 0, "the rest is for the next time"
 
 
 async def test_with_a_forgotten_mail_goes_what_was_learned_from_it(room: Court):
