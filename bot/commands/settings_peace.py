@@ -163,7 +163,8 @@ async def change_defaults(request: Request, value: str) -> Reply:
     return Reply(
         title=f"Every new mail: {order.said}, I remind you.",
         lines=(
-            "A mail that has a reminder of its own, or a tag, gets only that. To end it: settings remind off",
+            "A mail that has one of that kind, by a tag or by hand, gets no second.",
+            "To end it: settings remind off",
             *(await told_of_replies(request.account) if order.kind != "always" else ()),
         ),
         private=False,

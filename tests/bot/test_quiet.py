@@ -257,6 +257,13 @@ def test_the_message_of_the_morning_is_short_whatever_happened():
     assert len(reply.lines) <= 17
 
 
+def test_what_gets_hot_or_comes_back_is_an_open_like_any_other_in_the_morning():
+    rings = [Ring(event, "c1", "Q3", "ana@acme.com", 1) for event in ("open", "hot", "revived", "click")]
+    reply = away(rings)
+    assert "3 opens and 1 click of 1 mail" in reply.title
+    assert "opened ×3" in reply.text
+
+
 async def test_settings_take_quiet_hours_in_many_words(alice: Person, clock: Clock):
     async def kept() -> Quiet:
         return Quiet.of((await Account.get(id=alice.account.id)).quiet_hours)

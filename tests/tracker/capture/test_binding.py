@@ -50,7 +50,8 @@ async def test_a_date_in_the_future_or_none_counts_as_the_arrival(room: Court):
         mail = await room.mail(armed=False)
         room.clock.advance(minutes=1)
         await arrive(room, written(room, await body_of(room, mail), date=date, number=number))
-        assert (await Message.get(id=mail.id)).armed_at == room.clock()
+        bound = await Message.get(id=mail.id)
+        assert bound.armed_at == bound.sent_at == room.clock()
 
 
 async def test_the_same_mail_again_changes_nothing(room: Court):

@@ -29,6 +29,7 @@ async def test_every_mail_gets_what_its_account_wants_once(both: Desk):
     unsent = await builders.mail(both.alice, both.clock(), armed=False)
     demo = await builders.mail(both.alice, both.clock())
     await Message.filter(id=demo.id).update(origin="demo")
+    off = await builders.mail(both.alice, both.clock(), mode="off")
     await both.remind("noreply 1d", own)
     made = await asyncio.gather(*(apply_defaults(both.services) for _ in range(4)))
     assert sum(made) == 1
@@ -38,7 +39,7 @@ async def test_every_mail_gets_what_its_account_wants_once(both: Desk):
     both.clock.advance(seconds=61)
     assert await apply_defaults(both.services) == 1  # it armed itself
     assert await apply_defaults(both.services) == 0
-    assert not await Reminder.filter(message_id__in=[before.id, demo.id]).exists()
+    assert not await Reminder.filter(message_id__in=[before.id, demo.id, off.id]).exists()
     assert await Reminder.filter(message_id=unsent.id).exists()
 
 
