@@ -65,6 +65,7 @@ async def test_track_answers_with_pixel_link_and_copy_page_and_a_stranger_openin
         assert reply["capture_address"] is None
         (link,) = reply["links"]
         assert link["url"] == "https://acme.com/deck?x=1&y=%20"
+        # All on one connection, as browsers do: a page that asks the database comes after the pixel.
         async with aiohttp.ClientSession(headers={"User-Agent": SAFARI}) as reader:
             async with reader.get(reply["pixel_url"].replace("localhost", "127.0.0.1")) as response:
                 assert response.status == 200

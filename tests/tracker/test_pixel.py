@@ -16,7 +16,6 @@ from tests.conftest import Clock
 from tests.tracker.judging import CHROME
 from tests.tracker.running import Tracker, running
 from tracker.hits.judge import Judge
-from tracker.keys import sign
 from tracker.web.hits import GIF
 
 AGENT = "Mozilla/5.0 (Macintosh) Firefox/140.0"
@@ -183,23 +182,6 @@ async def test_a_connection_goes_on_after_anything(tracker: Tracker, path: str) 
         assert await reader.readexactly(43) == GIF
     writer.close()
     assert await Hit.all().count() == 5
-
-
-async def test_a_page_that_asks_the_database_comes_after_a_pixel_on_the_same_connection(
-    tracker: Tracker, path: str
-) -> None:
-    """Browsers and reverse proxies keep connections: what the pixel's commit ran in must not stick to one."""
-    message = await Message.get()
-    page = "/m/" + sign(tracker.services.settings.key, "copy", message.code)
-    reader, writer = await asyncio.open_connection("127.0.0.1", tracker.port)
-    for address, words in ((path, b"GIF"), (page, message.subject.encode()), (path, b"GIF")):
-        writer.write(f"GET {address} HTTP/1.1\r\nHost: x\r\nUser-Agent: {CHROME}\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"Content-Length: (\d+)", head)
-        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert length is not None
-        assert words in await reader.readexactly(int(length[1]))
-    writer.close()
 
 
 async def test_pipelined_requests_are_answered_in_turn(tracker: Tracker, path: str) -> None:
