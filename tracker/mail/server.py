@@ -46,6 +46,11 @@ class MailServer:
         """How many connections there may be in all, and from one place."""
         raise NotImplementedError
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is no memory for another mail now."""
+        raise NotImplementedError
+
     def is_full_for(self, place: str) -> bool:
         in_all, from_one = self.caps()
         return self.open.total() >= in_all or self.open[place] >= from_one
@@ -151,6 +156,21 @@ class Connection(SMTP):
         await super().push(status)
         if self._leaving:
             self.cut()
+
+    async def begin_data(self, arg: str | None) -> bool:
+        """Answers DATA: whether the mail may come."""
+        if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
+            return False
+        assert self.envelope is not None
+        fault = ""
+        if not self.envelope.rcpt_tos:
+            fault = "503 5.5.1 Name a recipient first"
+        elif arg:
+            fault = "501 5.5.4 Syntax: DATA"
+        elif self._home.is_busy:
+            fault = "451 4.3.2 Busy, try again later"
+        await self.push(fault or "354 End data with <CR><LF>.<CR><LF>")
+        return not fault
 
     def hang_up(self) -> None:
         """Closes once the next answer is out."""

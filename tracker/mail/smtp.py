@@ -161,19 +161,8 @@ class _Connection(TlsConnection):
     @syntax("DATA")
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802, the library's name
         """As the library's, but for its memory: an endless line costs no more than a short one."""
-        if await self.check_helo_needed():
+        if not await self.begin_data(arg):
             return
-        assert self.envelope is not None
-        if not self.envelope.rcpt_tos:
-            await self.push("503 5.5.1 Name a recipient first")
-            return
-        if arg:
-            await self.push("501 Syntax: DATA")
-            return
-        if self._server.is_busy:
-            await self.push("451 4.3.2 Busy, try again later")
-            return
-        await self.push("354 End data with <CR><LF>.<CR><LF>")
         try:
             content = await read_content(self._reader, self._server.room)
         except TooLongError:

@@ -197,19 +197,8 @@ class Client(TlsConnection):
     @syntax("DATA")
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
         """As the library's, but for its memory: the mail goes to disk while it comes in."""
-        if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
+        if not await self.begin_data(arg):
             return
-        assert self.envelope is not None
-        if not self.envelope.rcpt_tos:
-            await self.push("503 5.5.1 Name a recipient first")
-            return
-        if arg:
-            await self.push("501 5.5.4 Syntax: DATA")
-            return
-        if self._server.is_busy:
-            await self.push("451 4.3.2 Busy, try again later")
-            return
-        await self.push("354 End data with <CR><LF>.<CR><LF>")
         with self._server.working(self):
             try:
                 await self.push(await self._receive())
