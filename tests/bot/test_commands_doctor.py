@@ -39,11 +39,21 @@ async def through() -> None:
     await asyncio.gather(*doctor._running.values())
 
 
-async def test_the_first_words_come_at_once_and_the_rest_as_a_notice(alice: Person, clock: Clock):
+async def test_the_first_words_come_at_once_and_the_rest_as_a_notice(
+    alice: Person, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    looked = asyncio.Event()
+
+    async def check_slowly(_: Visit) -> Sequence[Finding]:
+        await looked.wait()
+        return []
+
+    monkeypatch.setattr(doctor, "INSTANCE", (*doctor.INSTANCE, check_slowly))
     reply = await alice.types("doctor")
     assert "up to a minute" in reply.text
     assert "already" in (await alice.types("doctor")).title
     assert not await Alert.exists()
+    looked.set()
     await through()
     (alert,) = await Alert.all()
     assert alert.event == "notice"
