@@ -29,13 +29,11 @@ class Stale(Model):
         table = "stale"
 
 
-class MailSum(Model):
-    """What one mail adds to its hour: taken out again when the mail changes or goes."""
+class _Sums(Model):
+    """Mails of one hour, and what became of them."""
 
-    id = fields.BigIntField(primary_key=True, generated=False)  # of the mail
     account_id = fields.BigIntField()
-    hour = fields.IntField()  # in which it was made, since 1970 UTC
-    revision = fields.IntField()  # of the mail, when this was worked out
+    hour = fields.IntField()  # in which they were made, since 1970 UTC
     mails = fields.BigIntField(default=0, db_default=0)  # that are tracked
     opened = fields.BigIntField(default=0, db_default=0)
     clicked = fields.BigIntField(default=0, db_default=0)
@@ -56,33 +54,23 @@ class MailSum(Model):
     unknown = fields.BigIntField(default=0, db_default=0)
 
     class Meta:
+        abstract = True
+
+
+class MailSum(_Sums):
+    """What one mail adds to its hour: taken out again when the mail changes or goes."""
+
+    id = fields.BigIntField(primary_key=True, generated=False)  # of the mail
+    revision = fields.IntField()  # of the mail, when this was worked out
+
+    class Meta:
         table = "mail_sum"
 
 
-class HourSum(Model):
+class HourSum(_Sums):
     """The mails that an account made in one hour, together."""
 
     id = fields.BigIntField(primary_key=True)
-    account_id = fields.BigIntField()
-    hour = fields.IntField()
-    mails = fields.BigIntField(default=0, db_default=0)  # that are tracked
-    opened = fields.BigIntField(default=0, db_default=0)
-    clicked = fields.BigIntField(default=0, db_default=0)
-    linked = fields.BigIntField(default=0, db_default=0)  # with a link to click
-    replied = fields.BigIntField(default=0, db_default=0)
-    opens = fields.BigIntField(default=0, db_default=0)
-    clicks = fields.BigIntField(default=0, db_default=0)
-    # Hits by class.
-    human = fields.BigIntField(default=0, db_default=0)
-    proxied = fields.BigIntField(default=0, db_default=0)
-    privacy = fields.BigIntField(default=0, db_default=0)
-    prefetch = fields.BigIntField(default=0, db_default=0)
-    scanner = fields.BigIntField(default=0, db_default=0)
-    unfurler = fields.BigIntField(default=0, db_default=0)
-    bot = fields.BigIntField(default=0, db_default=0)
-    sender = fields.BigIntField(default=0, db_default=0)
-    duplicate = fields.BigIntField(default=0, db_default=0)
-    unknown = fields.BigIntField(default=0, db_default=0)
 
     class Meta:
         table = "hour_sum"
