@@ -91,6 +91,8 @@ def _allow_many_connections() -> None:
 async def run(settings: Settings, parts: Parts, options: Options) -> int:
     """Serves until SIGTERM or SIGINT, or until the console's `--exit` is done; the exit code."""
     _allow_many_connections()
+    for name in settings.idle:
+        log.warning("%s: is set, and does nothing yet", name)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

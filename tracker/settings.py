@@ -223,6 +223,11 @@ class Settings(BaseModel):
         """Whether a Slack or Telegram token is set."""
         return self.slack_bot_token is not None or self.telegram_bot_token is not None
 
+    @property
+    def idle(self) -> list[str]:
+        """Names of the settings that are set and do nothing yet: nobody shall rely on them."""
+        return [name for name in ("GEOIP_DB", "SENTRY_DSN") if getattr(self, name.lower()) is not None]
+
 
 def _make_key(path: Path) -> None:
     """Writes a new key to `path`, whole or not at all, unless another process of this instance was first."""

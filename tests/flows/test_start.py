@@ -103,6 +103,14 @@ async def test_windows_line_ends_in_the_env_file_do_no_harm(tmp_path: Path) -> N
     assert errors.startswith("claim code: ")
 
 
+async def test_a_setting_that_does_nothing_yet_is_named(tmp_path: Path) -> None:
+    code, errors = await start(tmp_path, SENTRY_DSN="https://key@reports.example/1", HOST="192.0.2.1")
+    assert code == 2
+    assert "SENTRY_DSN: is set, and does nothing yet" in errors
+    assert "GEOIP_DB" not in errors
+    assert "reports.example" not in errors
+
+
 async def test_closed_standard_descriptors_are_no_numbers_for_files_of_ours(tmp_path: Path) -> None:
     port = free_port()
     process = await asyncio.create_subprocess_exec(
