@@ -28,7 +28,7 @@ from models.sqlite_writer import SqliteWriter
 from models.wake import Wake
 from models.writer import RawHit, Statement, Writer
 from tracker.hits.agents import agent_of
-from tracker.hits.judge import LIMIT, Judge
+from tracker.hits.judge import BACKLOG, Judge
 from tracker.keys import new_token
 from tracker.services import Services, utc_now
 from tracker.settings import Settings
@@ -195,7 +195,7 @@ def _agents() -> None:
     print(f"a user agent: {fresh:.0f} µs when new, {seen:.2f} µs when seen before")
 
 
-def run(limit: int = LIMIT, engines: tuple[str, ...] = ("sqlite", "postgres")) -> None:
+def run(limit: int = BACKLOG, engines: tuple[str, ...] = ("sqlite", "postgres")) -> None:
     """Prints the table."""
     print(f"judging, {limit} hits a sitting, {HITS:,} hits, {MAILS:,} mails")
     print(f"{'engine':<11}{'mix':<28}{'wall µs':>9}{'cpu µs':>9}{'hits/s':>12}{'counted':>10}")
