@@ -46,7 +46,7 @@ async def claim_and_track(bell: Mailbell, telegram: FakeTelegram) -> str:
     """alice owns the instance and has tracked a mail; the pixel's address."""
     code = (await bell.wait_for_error("claim code: ")).partition(": ")[2]
     await telegram.say(ALICE, f"/start {code}")
-    await telegram.wait_for(lambda: telegram.shown(ALICE))
+    await telegram.wait_for(lambda: telegram.shown(ALICE), patience=60)
     await telegram.say(ALICE, "/track ana@acme.com Q3 proposal https://acme.com/deck")
     answer = await telegram.message(ALICE, "/o/")
     await telegram.message(ALICE, "no open seen")
@@ -72,7 +72,7 @@ async def test_a_ring_that_was_being_sent_at_kill_9_rings_after_the_restart(tmp_
         await bell.end(signal.SIGKILL)
     assert rings(telegram) == []
     async with mailbell(tmp_path, port=port, **settings(telegram, port)) as bell:
-        await telegram.message(ALICE, "was opened by ana@acme.com")
+        await telegram.message(ALICE, "was opened by ana@acme.com", patience=60)
         assert await bell.end() == 0
     assert len(rings(telegram)) == 1
 
@@ -83,10 +83,10 @@ async def test_killed_between_send_and_mark_it_rings_once_more_and_no_more(tmp_p
         pixel = await claim_and_track(bell, telegram)
         telegram.faults["sendMessage"].append(answer_dropped())
         assert await read(pixel, "203.0.113.7") == 200
-        await telegram.message(ALICE, "was opened by ana@acme.com")
+        await telegram.message(ALICE, "was opened by ana@acme.com", patience=60)
         await bell.end(signal.SIGKILL)
     async with mailbell(tmp_path, port=port, **settings(telegram, port)) as bell:
-        await telegram.wait_for(lambda: len(rings(telegram)) == 2)
+        await telegram.wait_for(lambda: len(rings(telegram)) == 2, patience=60)
         assert await read(pixel, "198.51.100.23") == 200
         await telegram.message(ALICE, "(2nd time)")
         assert await bell.end() == 0
