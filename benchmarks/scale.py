@@ -26,6 +26,7 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 from benchmarks.scale_data import ACCOUNTS, DAY, DAYS, MEAN_AGE, Maker, Size, token
 from benchmarks.scale_fill import Place, fill, open_place, sum_up
 from bot.commands.sides import told_of_sides
+from bot.commands.timeline import EVENTS
 from models import Account, Hit
 from models.columns import to_micros
 from models.database import DatabaseURL, open_database
@@ -126,9 +127,11 @@ class Bench:
 async def _show(accounts: list[Account], number: int) -> object:
     found = await snapshot(number)
     assert found is not None
-    hits = await Hit.filter(message_id=number).order_by("-at", "-id").limit(12)
     account = accounts[found.message.account_id - 1]
-    return hits, await told_of_sides(account, found.recipients, found.message.mode)
+    return await asyncio.gather(
+        Hit.filter(message_id=number).order_by("-at", "-id").limit(EVENTS),
+        told_of_sides(account, found.recipients, found.message.mode),
+    )
 
 
 # Measuring ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Sequence
 
@@ -28,12 +29,15 @@ async def answer_show(request: Request) -> Reply:
     if found is None:
         raise CommandError(f"that mail ({message.code}) is gone")
     now, zone = request.services.now(), zone_of(request.account.timezone)
-    hits = await Hit.filter(message_id=message.id).order_by("-at", "-id").limit(EVENTS)
+    hits, sides = await asyncio.gather(
+        Hit.filter(message_id=message.id).order_by("-at", "-id").limit(EVENTS),
+        told_of_sides(request.account, found.recipients, found.message.mode),
+    )
     lines = [
         _standing(found, now, zone),
         *card(found, now, zone).lines,
         *_privacy(found),
-        *await told_of_sides(request.account, found.recipients, found.message.mode),
+        *sides,
         *_counted(found.message),
         *await reminders_of(found.message, now, zone),
     ]

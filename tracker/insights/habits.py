@@ -53,12 +53,15 @@ def zone_named(name: str | None) -> dt.tzinfo:
 async def habits_of(services: Services, account: Account, address: str) -> Habits:
     """When this person looks at mail, by their newest mails."""
     now = to_micros(services.now())
-    person = await Person.get_or_none(account_id=account.id, address=address)
+    person, facts, mails = await asyncio.gather(
+        Person.get_or_none(account_id=account.id, address=address),
+        _kept(account),
+        copies_to(services, account.id, address, now, MAILS),
+    )
     zone = (person.timezone if person else None) or account.timezone or ""
-    copies = [one for one in await copies_to(services, account.id, address, now, MAILS) if one.tracked]
+    copies = [one for one in mails if one.tracked]
     opens = await opens_of(services, copies)
     grid = grid_of((Letter(one.sent, tuple(opens.get(one.id, ()))) for one in copies), zone_named(zone), now)
-    facts = await _kept(account)
     group = (await _work_out(services, account))[0] if facts is None else Group.of(facts.get("group"))
     known = bool(person and person.timezone)
     return Habits(best_of(grid, group), zone or "UTC", known, len(copies))

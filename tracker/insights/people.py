@@ -128,11 +128,13 @@ async def person(services: Services, account: Account, address: str) -> tuple[Re
 async def lists(services: Services, account: Account, most: int = 10) -> Lists:
     """Up to `most` people of each standing."""
     now = to_micros(services.now())
-    rows = await services.writer.fetch(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE account_id = ? LIMIT ?) m", (account.id, SMALL)
-    )
-    if rows[0][0] >= SMALL:
-        return await _from_sums(services, account.id, now, most)
+    asked = (account.id, SMALL, account.id, account.id)
+    ((mails, answers, readers),) = await services.writer.fetch(_COUNTS, asked)
+    if mails >= SMALL:
+        found = await _from_sums(services, account.id, now, most)
+        if not answers:
+            found["ignores"] = []
+        return Lists(found, bool(answers), int(readers))
     copies = await newest_copies(services, account.id, now, MOST_SMALL)
     third = await thirds(services, copies, now)
     by_address: defaultdict[str, list[Copy]] = defaultdict(list)
@@ -143,7 +145,7 @@ async def lists(services: Services, account: Account, most: int = 10) -> Lists:
         for address, ones in by_address.items()
     ]
     answers_seen = any(one.answered for one in readings)
-    found: dict[Standing, list[Reading]] = {name: [] for name in STANDINGS}
+    found = {name: [] for name in STANDINGS}
     for reading in sorted(readings, key=lambda one: -(one.seen or 0)):
         name = standing(reading, now)
         if name is not None and not (name == "ignores" and not answers_seen):
@@ -170,20 +172,21 @@ _LISTS = " UNION ALL ".join(
     f"WHERE s.account_id = ? AND {where} ORDER BY {order} LIMIT {_PAGE}) {name}_ones"
     for name, (where, order) in _WHERE.items()
 )
+# How many mails, as far as it matters; whether anybody ever answered; how many people were ever seen.
 _COUNTS = (
-    "SELECT EXISTS (SELECT 1 FROM person_sum WHERE account_id = ? AND answered > 0), "
+    "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE account_id = ? LIMIT ?) m), "
+    "EXISTS (SELECT 1 FROM person_sum WHERE account_id = ? AND answered > 0), "
     "(SELECT COUNT(*) FROM person_sum WHERE account_id = ? AND seen_at > 0)"
 )
 
 
-async def _from_sums(services: Services, account_id: int, now: int, most: int) -> Lists:
+async def _from_sums(
+    services: Services, account_id: int, now: int, most: int
+) -> dict[Standing, list[Reading]]:
     asked = (account_id, now - HOT, account_id, account_id, now - SILENT, account_id, now - NEW)
     found: dict[Standing, list[Reading]] = {name: [] for name in STANDINGS}
     for name, *row in await services.writer.fetch(_LISTS, asked):
         one = Reading(*row)
         if len(found[name]) < most and standing(one, now) == name:
             found[name].append(one)
-    ((answers, readers),) = await services.writer.fetch(_COUNTS, (account_id, account_id))
-    if not answers:
-        found["ignores"] = []
-    return Lists(found, bool(answers), int(readers))
+    return found
