@@ -139,9 +139,9 @@ class Load:
         """What came of it; mails that are under way at the end are waited for."""
         taken, other = 0, []
         began = time.perf_counter()
-        for client in self._clients:
-            client.begin(self._mail())
-            self._selector.register(client.socket, self._events(client), client)
+        for one in self._clients:
+            one.begin(self._mail())
+            self._selector.register(one.socket, self._events(one), one)
         while self._selector.get_map():
             for key, events in self._selector.select(60):
                 client: Client = key.data
