@@ -28,7 +28,8 @@ from bot.conversation import Conversation
 from bot.deliver import Courier
 from bot.words import plural
 from models.database import hold_service_lock, open_database, why_read_only
-from models.migrate import migrate, pending
+from models.migrate import pending
+from models.migrate_apart import migrate_apart
 from models.postgres_wake import PostgresWake
 from models.postgres_writer import PostgresWriter
 from models.sqlite_writer import SqliteWriter
@@ -135,7 +136,7 @@ async def _prepare_database(settings: Settings, parts: Parts, stack: AsyncExitSt
                 f"DATABASE_URL: {url.path} cannot be written beside ({error.strerror}); "
                 "name a file in a directory that this process may write"
             ) from None
-        for name in await migrate(url):
+        for name in await migrate_apart(url):
             log.info("migrated to %s", name)
         if why := why_read_only(url.path):
             raise StartRefusedError(

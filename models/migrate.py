@@ -3,7 +3,7 @@
 On SQLite a locked database is copied, the copy is migrated and checked, and then copied back in one
 transaction; a dated backup stays beside the file. On PostgreSQL everything is one transaction under an
 advisory lock. So a failure or a kill at any moment leaves the database as it was before. Who calls it: the
-`migrate` command, `all` on SQLite at its start, and models/backup.py. Nothing else may run migrations.
+`migrate` command, models/migrate_apart.py and models/backup.py. Nothing else may run migrations.
 """
 
 from __future__ import annotations
