@@ -70,9 +70,10 @@ async def _fill(writer: Writer, hits: int) -> None:
             await writer.apply([Statement(_INSERT, batch)])
             batch = []
     await writer.apply([Statement(_INSERT, batch)])
-    sums = "(SELECT COUNT(*) FROM hit h WHERE h.message_id = message.id AND h.kind = '{}')"
     for kind in ("open", "click"):
-        await writer.apply([Statement(f"UPDATE message SET total_{kind}s = {sums.format(kind)}", [()])])
+        counted = f"(SELECT message_id, COUNT(*) AS n FROM hit WHERE kind = '{kind}' GROUP BY message_id)"
+        sums = f"UPDATE message SET total_{kind}s = s.n FROM {counted} s WHERE s.message_id = message.id"
+        await writer.apply([Statement(sums, [()])])
 
 
 async def _replay(services: Services) -> tuple[Report, float, list[int]]:
