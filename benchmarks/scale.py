@@ -25,6 +25,7 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 from benchmarks.scale_data import ACCOUNTS, DAY, DAYS, MEAN_AGE, Maker, Size, token
 from benchmarks.scale_fill import Place, fill, open_place, sum_up
+from bot.__main__ import collect_less, loop_factory
 from bot.commands.sides import told_of_sides
 from bot.commands.timeline import EVENTS
 from models import Account, Hit
@@ -302,6 +303,7 @@ def run(arguments: list[str] | None = None) -> list[str]:
     )
     options = parser.parse_args(arguments)
     missed: list[str] = []
+    collect_less()  # as a service does
     with tempfile.TemporaryDirectory(prefix="mbs") as name:
         for engine, usual in (("sqlite", SQLITE), ("postgres", POSTGRES)):
             if options.engine not in (engine, "both"):
@@ -310,8 +312,8 @@ def run(arguments: list[str] | None = None) -> list[str]:
             size = Size(mails, options.hits or 10 * mails)
             print(f"{engine}: {size.mails:,} mails, {size.hits:,} hits, {size.people:,} people", flush=True)
             place = Place((options.keep or Path(name)).resolve(), engine, size)
-            with open_place(place, engine) as url:
-                missed += asyncio.run(_run_on(place, url, size, options))
+            with open_place(place, engine) as url, asyncio.Runner(loop_factory=loop_factory()) as runner:
+                missed += runner.run(_run_on(place, url, size, options))
     for one in missed:
         print(f"  missed: {one}")
     return missed

@@ -55,7 +55,7 @@ def _fill_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """That of uvloop where it is installed: half as many pixels again a second over new connections."""
     try:
         import uvloop
@@ -64,7 +64,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _collect_less() -> None:
+def collect_less() -> None:
     """What was imported stays: looking through all of it takes 50 ms, in which no reader is answered.
 
     What is young is looked at less often, too: a tenth of judging was spent on that.
@@ -77,9 +77,9 @@ def _finish(work: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
     """Runs `work` with the settings and ends the process with its exit code."""
     _fill_standard_descriptors()
     settings = _settings()
-    _collect_less()
+    collect_less()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             sys.exit(runner.run(work(settings)))
     except (StartRefusedError, ServiceRunningError) as error:
         click.echo(str(error), err=True)
