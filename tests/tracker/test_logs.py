@@ -54,7 +54,7 @@ def test_the_text_of_an_exception_is_masked(log: io.StringIO) -> None:
 
 
 def test_names_of_code_are_left_as_they_are() -> None:
-    said = "in _understand_what_itsays, WriterDownErrorOfSqlite and /work/tracker/hits/judge.py"
+    said = "in _understand_what_itsays, WriterDownErrorOfSqlite and /srv/tracker/hits/judge.py"
     assert logs.mask(said) == said
 
 
