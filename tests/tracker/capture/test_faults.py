@@ -41,12 +41,18 @@ async def test_hostile_headers_are_stored_as_one_clean_line(room: Court):
     assert (await Recipient.get()).name == "A na"
 
 
-async def test_a_writer_that_is_held_up_for_a_moment_is_waited_for(room: Court, monkeypatch):
+async def composed(room: Court) -> Message:
+    """A mail whose pixel was loaded, and judged, a minute before its copy arrives."""
     mail = await room.mail(armed=False)
     room.clock.advance(minutes=2)
     await room.request(await room.pixel(mail), SAFARI)
     await room.judge_all()
     room.clock.advance(minutes=1)
+    return mail
+
+
+async def test_a_writer_that_is_held_up_for_a_moment_is_waited_for(room: Court, monkeypatch):
+    mail = await composed(room)
     real, failures = capture.rescore, [WriterDownError("locked")] * 2
 
     async def held_up(*arguments: object) -> object:
@@ -61,16 +67,9 @@ async def test_a_writer_that_is_held_up_for_a_moment_is_waited_for(room: Court, 
     assert await room.verdicts(mail) == ["sender"]
 
 
-async def test_a_copy_that_is_brought_again_after_the_writer_was_down_is_judged_and_doubles_nothing(
-    room: Court, monkeypatch
-):
-    mail = await room.mail(armed=False)
-    room.clock.advance(minutes=2)
-    await room.request(await room.pixel(mail), SAFARI)
-    await room.judge_all()
-    before = await room.verdicts(mail)
-    room.clock.advance(minutes=1)
-    raw, tries = written(room, await body_of(room, mail)), []
+async def brought_while_the_writer_is_down(room: Court, monkeypatch, raw: bytes) -> int:
+    """A copy arrives, and nothing of it can be armed; how often that was tried."""
+    tries = []
 
     async def down(*_: object) -> None:
         tries.append(1)
@@ -82,7 +81,16 @@ async def test_a_copy_that_is_brought_again_after_the_writer_was_down_is_judged_
         patched.setattr(capture, "_PAUSES", [0] * 5)
         with pytest.raises(WriterDownError):
             await arrive(room, raw)
-    assert len(tries) == 6
+    return len(tries)
+
+
+async def test_a_copy_that_is_brought_again_after_the_writer_was_down_is_judged_and_doubles_nothing(
+    room: Court, monkeypatch
+):
+    mail = await composed(room)
+    before = await room.verdicts(mail)
+    raw = written(room, await body_of(room, mail))
+    assert await brought_while_the_writer_is_down(room, monkeypatch, raw) == 6
     assert await room.verdicts(mail) == before != ["sender"]
     assert await arrive(room, raw) == "bound"
     assert await room.verdicts(mail) == ["sender"]
@@ -102,21 +110,8 @@ async def swept(room: Court) -> None:
 
 
 async def test_a_copy_that_nobody_brings_again_is_armed_by_the_next_sweep(room: Court, monkeypatch):
-    mail = await room.mail(armed=False)
-    room.clock.advance(minutes=2)
-    await room.request(await room.pixel(mail), SAFARI)
-    await room.judge_all()
-    room.clock.advance(minutes=1)
-
-    async def down(*_: object) -> None:
-        raise WriterDownError("locked")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(capture, "rescore", down)
-        patched.setattr("tracker.hits.arming.rescore", down)
-        patched.setattr(capture, "_PAUSES", [0] * 5)
-        with pytest.raises(WriterDownError):
-            await arrive(room, written(room, await body_of(room, mail)))
+    mail = await composed(room)
+    await brought_while_the_writer_is_down(room, monkeypatch, written(room, await body_of(room, mail)))
     assert (await Captured.get()).state == "arming"
     await swept(room)
     assert await room.verdicts(mail) == ["sender"]
