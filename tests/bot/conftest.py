@@ -13,6 +13,7 @@ from models.sqlite_writer import SqliteWriter
 from tests.bot import talk
 from tests.bot.delivery import Scene, scene_on
 from tests.conftest import Clock
+from tests.fakes.slack import FakeSlack, running_slack
 from tracker.services import Services
 
 
@@ -64,3 +65,9 @@ async def on_sqlite(sqlite_database: DatabaseURL, clock: Clock, tmp_path: Path) 
     """The same for what has nothing to do with the engine."""
     async with scene_on(sqlite_database, clock, tmp_path) as built:
         yield built
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[FakeSlack]:
+    async with running_slack() as one:
+        yield one

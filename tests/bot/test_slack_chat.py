@@ -22,14 +22,8 @@ from tests import builders
 from tests.bot.slack_parts import ALICE, SALES, Recorder, World, serving, slack_chat, slack_services
 from tests.conftest import Clock
 from tests.fakes import slack_faults as fake
-from tests.fakes.slack import BOT_TOKEN, TEAM, FakeSlack, running_slack
+from tests.fakes.slack import BOT_TOKEN, TEAM, FakeSlack
 from tests.fakes.slack_people import Deliverer, leave
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[FakeSlack]:
-    async with running_slack() as one:
-        yield one
 
 
 @pytest.fixture(params=["socket", "http"])

@@ -12,16 +12,10 @@ from bot.slack.blocks import message
 from bot.slack.client import SlackClient
 from bot.slack.errors import seconds_asked
 from tests.fakes import slack_faults as fake
-from tests.fakes.slack import BOT_TOKEN, TEAM, FakeSlack, running_slack
+from tests.fakes.slack import BOT_TOKEN, TEAM, FakeSlack
 from tests.fakes.slack_faults import Fault
 
 HELLO = message(Reply(title="hello"))
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[FakeSlack]:
-    async with running_slack() as one:
-        yield one
 
 
 @pytest.fixture

@@ -13,14 +13,8 @@ from models.database import DatabaseURL
 from tests.bot.slack_parts import Recorder, slack_chat, slack_services
 from tests.conftest import Clock
 from tests.fakes import slack_faults as fake
-from tests.fakes.slack import BOT_TOKEN, FakeSlack, running_slack
+from tests.fakes.slack import BOT_TOKEN, FakeSlack
 from tests.fakes.slack_people import Deliverer, Person
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[FakeSlack]:
-    async with running_slack() as one:
-        yield one
 
 
 @pytest.fixture

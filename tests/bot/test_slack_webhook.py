@@ -14,14 +14,8 @@ from bot.slack.signature import signed
 from models.database import DatabaseURL
 from tests.bot.slack_parts import Recorder, serving, slack_chat, slack_services
 from tests.conftest import Clock
-from tests.fakes.slack import FakeSlack, running_slack
+from tests.fakes.slack import FakeSlack
 from tests.fakes.slack_people import SIGNING_SECRET
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[FakeSlack]:
-    async with running_slack() as one:
-        yield one
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from models.sqlite_writer import SqliteWriter
 from models.wake import HITS, OUTBOX, Wake
 from models.writer import Writer
 from tests.conftest import Clock
+from tests.flows.browser import chromium
 from tracker.hits.journal import Journal
 from tracker.hits.judge import Judge
 from tracker.hits.record import Recorder
@@ -143,6 +144,12 @@ async def running_line(
 def line(tmp_path: Path, clock: Clock) -> Line:
     """Starts everything: `line(database, chat_factory, NAME=value…)`; the values are settings."""
     return partial(running_line, tmp_path, clock)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    async with chromium() as launched:
+        yield launched
 
 
 @asynccontextmanager

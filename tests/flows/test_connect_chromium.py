@@ -23,27 +23,7 @@ from tracker.sending import passwords, providers
 from tracker.sending.credentials import Server
 from tracker.sending.tickets import make_ticket
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--host-resolver-rules=MAP * 127.0.0.1",
-]  # fmt: skip
-
 pytestmark = pytest.mark.chromium
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(f"{CHROMIUM} is missing, and on CI nothing is left out")
-        pytest.skip(f"{CHROMIUM} is not installed: the connect page stays unseen")
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        await launched.close()
 
 
 @pytest.fixture

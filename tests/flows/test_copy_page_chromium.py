@@ -1,8 +1,5 @@
 """The copy page in a real browser: what its buttons leave on the clipboard, and what a mail makes of it."""
 
-import os
-from pathlib import Path
-
 import pytest
 from aiohttp.test_utils import unused_port
 
@@ -10,11 +7,6 @@ from tests import builders
 from tests.tracker.site import open_site
 from tracker.mail.compose import parse_draft, track
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--host-resolver-rules=MAP * 127.0.0.1",
-]  # fmt: skip
 EDITOR = '<div id="mail" contenteditable style="min-height:5em">Hello Ana,<br></div>'
 READ_CLIPBOARD = """async () => {
   const [item] = await navigator.clipboard.read();
@@ -24,20 +16,6 @@ READ_CLIPBOARD = """async () => {
 }"""
 
 pytestmark = pytest.mark.chromium
-
-
-@pytest.fixture
-async def browser():
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(f"{CHROMIUM} is missing, and on CI nothing is left out")
-        pytest.skip(f"{CHROMIUM} is not installed: the copy page's buttons stay untested")
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        await launched.close()
 
 
 @pytest.fixture

@@ -10,24 +10,12 @@ import pytest
 
 from models import Card, Link, Message, OptOut, Outgoing, OwnDevice, Recipient, Reminder
 from tests.tracker.judging import CHROME
-from tests.tracker.posting import HOME, HTML, Post, post_office, wire, written
+from tests.tracker.posting import HOME, HTML, Post, wire, written
 from tracker.mail.addresses import capture_addresses
 from tracker.mail.compose import parse_draft, track
 from tracker.mail.opt_out import address_digest
 
 PIXEL = re.compile(rb"https://t\.example/o/([\w-]{22})\.gif")
-
-
-@pytest.fixture
-async def post(database, clock, tmp_path):
-    async with post_office(database, clock, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def sqlite_post(sqlite_database, clock, tmp_path):
-    async with post_office(sqlite_database, clock, tmp_path) as opened:
-        yield opened
 
 
 def html_of(content: bytes) -> bytes:

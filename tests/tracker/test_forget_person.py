@@ -11,18 +11,12 @@ import pytest
 from models import Alert, Captured, Dialogue, Message, Outgoing, Person, Recipient, Reminder
 from tests import builders
 from tests.tracker.judging import Court, court
-from tests.tracker.posting import Post, post_office, written
+from tests.tracker.posting import Post, written
 from tracker.mail.forget_person import StillSendingError, forget_person
 from tracker.person_file import person_file
 from tracker.sending.spool import Envelope, Spool
 
 ANA = "ana@acme.com"
-
-
-@pytest.fixture
-async def post(database, clock, tmp_path):
-    async with post_office(database, clock, tmp_path) as opened:
-        yield opened
 
 
 async def test_copies_that_were_sent_are_hers_however_her_address_was_written(post: Post):

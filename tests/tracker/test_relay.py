@@ -14,18 +14,6 @@ from tracker.sending.mailboxes import RELAY_BELL
 from tracker.sending.relay import Relay
 
 
-@pytest.fixture
-async def post(database, clock, tmp_path):
-    async with post_office(database, clock, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def sqlite_post(sqlite_database, clock, tmp_path):
-    async with post_office(sqlite_database, clock, tmp_path) as opened:
-        yield opened
-
-
 async def test_an_hour_without_the_provider_loses_nothing_and_is_told_once(post: Post):
     post.provider.away = True
     begin = post.clock()

@@ -10,7 +10,6 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +33,6 @@ from tracker.settings import load
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(watcher, "LONGEST_PAUSE", 0.2)
-
-
-@pytest.fixture
-async def imap(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dovecot]:
-    async with dovecot(HOME) as running:
-        trusting = running.certificates.for_client()
-        monkeypatch.setattr(upstream, "tls_context", lambda: trusting)
-        yield running
-
-
-@pytest.fixture
-async def office(line: Line, sqlite_database: DatabaseURL, imap: Dovecot) -> AsyncIterator[Office]:
-    async with open_office(line, sqlite_database, imap) as found:
-        yield found
 
 
 async def test_the_watcher_survives_a_connection_that_is_dropped(office: Office):

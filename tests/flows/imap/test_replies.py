@@ -5,36 +5,17 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import smtplib
-from collections.abc import AsyncIterator
 
 import pytest
 
 from models import Alert, Captured, Link, Mailbox, Message, Recipient, Reminder
-from models.database import DatabaseURL
-from tests.flows.conftest import Line
-from tests.flows.office import HOME, ID, Office, open_office, until, watching
+from tests.flows.office import HOME, ID, Office, until, watching
 from tests.processes.mailbell import free_port
-from tests.servers.dovecot import Dovecot, dovecot
 from tests.tracker.returned_mails import AWAY, BOUNCES, DELAYS
 from tracker.mail.addresses import capture_addresses
 from tracker.mail.smtp import capture_mail
 from tracker.mail.tracked import pixel_url
 from tracker.reminders.firing import fire_due
-from tracker.sending import upstream
-
-
-@pytest.fixture
-async def imap(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dovecot]:
-    async with dovecot(HOME) as running:
-        trusting = running.certificates.for_client()
-        monkeypatch.setattr(upstream, "tls_context", lambda: trusting)
-        yield running
-
-
-@pytest.fixture
-async def office(line: Line, sqlite_database: DatabaseURL, imap: Dovecot) -> AsyncIterator[Office]:
-    async with open_office(line, sqlite_database, imap) as found:
-        yield found
 
 
 async def read_thrice(office: Office) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,28 +12,13 @@ from models.database import DatabaseURL
 from tests import builders
 from tests.fakes.chat import FakeChat
 from tests.flows.conftest import Line
-from tests.flows.office import HOME, Office, open_office, until, watching
+from tests.flows.office import HOME, Office, until, watching
 from tests.processes.mailbell import free_port
-from tests.servers.dovecot import PASSWORD, Dovecot, dovecot
+from tests.servers.dovecot import PASSWORD, Dovecot
 from tracker.replies import wire
 from tracker.replies.watched import check_imap, set_watching
-from tracker.sending import upstream
 from tracker.sending.credentials import Credentials, Server
 from tracker.sending.upstream import CertificateError, LaterError, LoginError
-
-
-@pytest.fixture
-async def imap(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dovecot]:
-    async with dovecot(HOME) as running:
-        trusting = running.certificates.for_client()
-        monkeypatch.setattr(upstream, "tls_context", lambda: trusting)
-        yield running
-
-
-@pytest.fixture
-async def office(line: Line, sqlite_database: DatabaseURL, imap: Dovecot) -> AsyncIterator[Office]:
-    async with open_office(line, sqlite_database, imap) as found:
-        yield found
 
 
 async def test_a_private_server_is_not_contacted(line: Line, sqlite_database: DatabaseURL, imap: Dovecot):
