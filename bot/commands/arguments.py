@@ -25,7 +25,6 @@ MODES = {
     "clicks": "clicks only, no pixel",
     "off": "no tracking",
 }
-LONGEST = dt.timedelta(days=366)
 
 # At most three digits: "22222h" may be a mail's code.
 _LENGTH = re.compile(r"(\d{1,3})\s*(minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)", re.IGNORECASE)
@@ -44,12 +43,12 @@ async def own_mail(request: Request, code: str) -> Message:
 
 
 def read_length(text: str) -> dt.timedelta | None:
-    """The length that "1h", "30 minutes", "2d", "1 week" say, at most a year; None for anything else."""
+    """The length that "1h", "30 minutes", "2d", "1 week" say; None for anything else, and for none at all."""
     found = _LENGTH.fullmatch(text.strip())
     if found is None:
         return None
     length = dt.timedelta(**{_UNITS[found[2][0].lower()]: int(found[1])})
-    return min(length, LONGEST) or None
+    return length or None
 
 
 def next_morning(now: dt.datetime, account: Account) -> dt.datetime:

@@ -18,6 +18,7 @@ from tracker.insights.breakdown import By, Part, as_csv, as_json, breakdown
 from tracker.insights.stats import Day, Stats, days, stats
 
 DEFAULT = dt.timedelta(days=30)
+YEAR = dt.timedelta(days=366)
 ENOUGH = 10  # mails; under that a percentage says more than is known
 TREND = 3  # mails; a trend of less is none
 MOST_DAYS = 62  # drawn as days; more are drawn as weeks
@@ -64,7 +65,7 @@ async def answer_stats(request: Request) -> Reply:
     every = await days(
         request.services,
         request.account,
-        since or await _begin(request),
+        await _begin(request, since),
         _zone(request),
         request.services.now(),
     )
@@ -131,12 +132,16 @@ def _zone(request: Request) -> dt.tzinfo:
     return zone_of(request.account.timezone)
 
 
-async def _begin(request: Request) -> dt.datetime:
-    """When the account's oldest mail was made."""
+async def _begin(request: Request, since: dt.datetime | None) -> dt.datetime:
+    """The first day to draw; of more than a year none before the account's oldest mail."""
+    now = request.services.now()
+    if since is not None and now - since <= YEAR:
+        return since
     oldest = (
         await Message.filter(account_id=request.account.id).exclude(mode="off").order_by("created_at").first()
     )
-    return oldest.created_at if oldest else request.services.now()
+    begin = oldest.created_at if oldest else now
+    return max(begin, since) if since else begin
 
 
 def bars_of(every: list[Day]) -> list[Bar]:

@@ -18,6 +18,7 @@ from models.wake import OUTBOX
 from tracker.mail.draft import read_address
 
 _OFF = frozenset({"off", "no", "never", "stop"})
+LONGEST = dt.timedelta(days=366)
 FOR_GOOD = "until you type unmute"
 MOST_ACTION = 64  # bytes of a button's action
 
@@ -51,7 +52,7 @@ def _read_until(request: Request, text: str) -> dt.datetime | None:
     if text.strip().lower() in ("morning", "until morning", "till morning"):
         return next_morning(now, request.account)
     length = read_length(text)
-    return now + length if length else None
+    return now + min(length, LONGEST) if length else None
 
 
 def _said(request: Request, until: dt.datetime | None) -> str:
@@ -59,7 +60,8 @@ def _said(request: Request, until: dt.datetime | None) -> str:
         return FOR_GOOD
     now = request.services.now()
     zone = zone_of(request.account.timezone)
-    said = f"for {duration(until - now)}, until {moment(until, now, zone)}"
+    longest = ", which is the longest" if until - now == LONGEST else ""
+    said = f"for {duration(until - now)}{longest}, until {moment(until, now, zone)}"
     return said if request.account.timezone else f"{said} UTC"
 
 
@@ -192,7 +194,7 @@ MUTE = Command(
     usage="[1h | morning | CODE [1h] | ADDRESS [1h] | off]",
     handler=answer_mute,
     details=(
-        "Lengths: 30m, 2h, 3d, 1w. Without one, a mail or person stays muted until unmute.",
+        "Lengths: 30m, 2h, 3d, 1w, a year at the most. Without one, a mail or person stays so until unmute.",
         "morning: until your quiet hours end (settings quiet), else until 8:00.",
     ),
     examples=("mute 1h", "mute k7m2qx", "mute ana@acme.com 3d", "mute off"),

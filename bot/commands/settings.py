@@ -15,7 +15,7 @@ from bot.chat import Button, Reply
 from bot.commands import settings_peace as peace
 from bot.commands.arguments import MODES, POLICIES, read_choice
 from bot.commands.registry import Command, CommandError, Request
-from bot.commands.settings_here import change_here, tell_purpose
+from bot.commands.settings_here import change_here, tell_here, tell_purpose
 from bot.commands.settings_own import change_mail, change_person
 from bot.commands.taught import answer_taught
 from bot.words import moment, one_line, plural, zone_of
@@ -30,13 +30,14 @@ MOST_DOMAINS = 200
 
 
 async def answer_settings(request: Request) -> Reply:
-    """`settings` shows all; `settings NAME VALUE` changes one; a code or address before it narrows it."""
+    """`settings` and `settings NAME` show, `settings NAME VALUE` changes; a code or address narrows it."""
     word, _, rest = request.arguments.partition(" ")
     if not word:
         return await _show(request)
     change = _CHANGES.get(word.lower().rstrip(":="))
     if change is not None:
-        return await change(request, rest.strip())
+        name = word.lower().rstrip(":=")
+        return await (change(request, rest.strip()) if rest.strip() else _show_one(request, name))
     address = read_address(word)
     if address:
         return await change_person(request, address, rest.strip())
@@ -57,13 +58,7 @@ def _no_such_setting(word: str) -> str:
 async def _show(request: Request) -> Reply:
     account = request.account
     now, zone = request.services.now(), zone_of(account.timezone)
-    lines = [
-        f"opens: {account.ring_opens} – I ring for {POLICIES.get(account.ring_opens, '')}",
-        f"clicks: {account.ring_clicks}",
-        f"mode: {account.mode} – I record {MODES.get(account.mode, '')}",
-        f"timezone: {account.timezone or 'UTC (not set)'}, where it is {now.astimezone(zone):%H:%M}",
-    ]
-    lines += peace.tell_peace(account)
+    lines = [f"{name}: {said}" for name, said in _told(request).items()]
     if account.muted_until and account.muted_until > now:
         lines.append(f"muted until {moment(account.muted_until, now, zone)}")
     lines += [f"{domain}: {mode}" for domain, mode in list(_domains(account).items())[:20]]
@@ -74,6 +69,29 @@ async def _show(request: Request) -> Reply:
         tuple(Button(f"Clicks: {policy}", f"settings clicks {policy}") for policy in POLICIES),
     )
     return Reply(title="Your settings:", lines=tuple(lines), buttons=rows)
+
+
+def _told(request: Request) -> dict[str, str]:
+    """What is set, by the setting's name."""
+    account = request.account
+    now, zone = request.services.now(), zone_of(account.timezone)
+    return {
+        "opens": f"{account.ring_opens} – I ring for {POLICIES.get(account.ring_opens, '')}",
+        "clicks": account.ring_clicks,
+        "mode": f"{account.mode} – I record {MODES.get(account.mode, '')}",
+        "timezone": f"{account.timezone or 'UTC (not set)'}, where it is {now.astimezone(zone):%H:%M}",
+        **peace.tell_peace(account),
+    }
+
+
+async def _show_one(request: Request, name: str) -> Reply:
+    """`settings NAME` alone changes nothing: it shows what is set, and how to change it."""
+    if name == "devices":
+        return await answer_taught(replace(request, arguments=""))
+    said = await tell_here(request) if name == "here" else _told(request).get(name)
+    if said is None:  # on, off
+        raise CommandError(f"which domain? Type such as: settings {name} acme.com")
+    return Reply(title=f"{name}: {said}.", lines=(f"To change it: {_EXAMPLES[name]}",), private=False)
 
 
 async def _describe(destination: Destination) -> str:
@@ -195,13 +213,26 @@ _CHANGES: dict[str, _Change] = {
     "devices": _show_devices,
     **peace.CHANGES,
 }
+_EXAMPLES = {
+    "opens": "settings opens all, settings opens important",
+    "clicks": "settings clicks all, settings clicks none",
+    "timezone": "settings timezone Europe/Madrid",
+    "mode": "settings mode full, settings mode clicks",
+    "here": "settings here on, settings here off, settings here replies",
+    "quiet": "settings quiet 20:00-8:00, settings quiet 20:00-8:00 mon-fri, settings quiet weekends",
+    "workdays": "settings workdays mon-fri",
+    "remind": "settings remind noreply 3 working days, settings remind off",
+    "morning": "settings morning 8:30, settings morning off",
+    "weekly": "settings weekly monday 9am, settings weekly off",
+}
 
 SETTINGS = Command(
     verb="settings",
     summary="What rings, what is recorded, and where",
-    usage="[NAME VALUE]",
+    usage="[NAME [VALUE]]",
     handler=answer_settings,
     details=(
+        "A name alone shows what is set: settings morning.",
         "settings opens all|important|first|none, and settings clicks …: what I ring for.",
         "settings timezone Europe/Madrid: for times, reminders, quiet hours and mute morning.",
         "settings quiet 20:00-8:00 (or … mon-fri), settings quiet weekends, settings quiet off.",

@@ -38,6 +38,17 @@ async def change_here(request: Request, value: str) -> Reply:
     return Reply(title="I ring here no longer.", lines=warning, private=False)
 
 
+async def tell_here(request: Request) -> str:
+    """Whether it rings in this chat, and what for."""
+    incoming = request.incoming
+    here = await find_destination(
+        request.account, private_place(incoming) if incoming.place.private else incoming.place
+    )
+    if here is None or here.off_at is not None:
+        return "off – it does not ring in this chat"
+    return f"on – it rings in this chat for {tell_purpose(here.purpose)}"
+
+
 def _on_text(place: Place, purpose: str | None) -> str:
     what = f" for {tell_purpose(purpose)}" if purpose else ""
     if place.private:

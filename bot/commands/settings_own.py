@@ -19,6 +19,7 @@ from models.database import atomically
 from models.wake import OUTBOX
 
 _RINGS = {"opens": "ring_opens", "clicks": "ring_clicks"}
+_SHOWN = frozenset({*_RINGS, "mode"})
 _STRICTNESS = tuple(MODES)
 
 
@@ -33,11 +34,11 @@ def _own(name: str, of: str, row: Message | Person | None, more: str = "") -> Re
 
 async def change_mail(request: Request, message: Message, rest: str) -> Reply:
     """`settings CODE [opens|clicks|mode VALUE]`; without a value what is set."""
-    if not rest:
-        mode = f"; it records {MODES[message.mode]}" if message.mode in MODES else ""
-        return _own(f"{quoted(message.subject)} ({message.code})", message.code, message, mode)
     name, _, value = rest.partition(" ")
     name, code = name.lower(), message.code
+    if not rest or (name in _SHOWN and not value.strip()):
+        mode = f"; it records {MODES[message.mode]}" if message.mode in MODES else ""
+        return _own(f"{quoted(message.subject)} ({message.code})", message.code, message, mode)
     if name == "mode":
         return await _change_mail_mode(request, message, value)
     column, policy = _read_own_policy(name, value, code)
@@ -98,10 +99,10 @@ async def _change_mail_mode(request: Request, message: Message, value: str) -> R
 
 async def change_person(request: Request, address: str, rest: str) -> Reply:
     """`settings ADDRESS [opens|clicks VALUE]`; without a value what is set."""
-    if not rest:
+    name, _, value = rest.partition(" ")
+    if not rest or (name.lower() in _RINGS and not value.strip()):
         known = await Person.get_or_none(account_id=request.account.id, address=address)
         return _own(one_line(address, 64), one_line(address, 64), known)
-    name, _, value = rest.partition(" ")
     column, policy = _read_own_policy(name.lower(), value, address)
     person = await ensure_person(request, address)
     await Person.filter(id=person.id).update(**{column: policy})

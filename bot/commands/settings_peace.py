@@ -18,7 +18,7 @@ from models import Account, Alert
 from models.columns import to_micros
 from models.database import atomically
 from models.wake import OUTBOX
-from tracker.preferences import Stored, change, read_days, read_time, stored, workdays
+from tracker.preferences import Stored, change, read_time, stored, workdays
 from tracker.quiet import ALL_DAYS, Quiet, Span, is_always
 from tracker.reminders.defaults import defaults_of, drop_defaults, set_default
 from tracker.reminders.ordering import move_zone
@@ -34,10 +34,7 @@ async def change_quiet(request: Request, value: str) -> Reply:
     """`settings quiet 20:00-8:00 [mon-fri]`, `settings quiet weekends [off]`, `settings quiet off`."""
     text = " ".join(value.lower().split())
     account = await Account.get(id=request.account.id)
-    before = Quiet.of(account.quiet_hours)
-    if not text:
-        return Reply(title=f"Quiet: {tell_quiet(before)}.", lines=(_WAYS,), private=False)
-    quiet = _read_quiet(text, before, workdays(account))
+    quiet = _read_quiet(text, Quiet.of(account.quiet_hours), workdays(account))
     if is_always(quiet.span, quiet.days):
         raise CommandError("then I would never ring. Leave some hours, or type settings opens none")
 
@@ -59,11 +56,6 @@ async def change_quiet(request: Request, value: str) -> Reply:
         ),
         private=False,
     )
-
-
-_WAYS = (
-    "To change it: settings quiet 20:00-8:00 · settings quiet 20:00-8:00 mon-fri · settings quiet weekends"
-)
 
 
 def _read_quiet(text: str, before: Quiet, working: frozenset[int]) -> Quiet:
@@ -108,8 +100,6 @@ async def release_held(account_id: int, request: Request) -> None:
 
 async def change_workdays(request: Request, value: str) -> Reply:
     """`settings workdays sun-thu`."""
-    if not value.strip():
-        raise CommandError("which days? Type such as: settings workdays mon-fri")
     days = read_weekdays(value)
 
     async def work() -> None:
@@ -177,7 +167,7 @@ async def change_morning(request: Request, value: str) -> Reply:
     if text in _OFF:
         await _store(request, "morning", None)
         return Reply(title="No morning summary.", private=False)
-    time = dt.time(8, 30) if text in ("", "on") else read_clock(text)
+    time = dt.time(8, 30) if text == "on" else read_clock(text)
     await _store(request, "morning", {"at": f"{time:%H:%M}"})
     return Reply(
         title=f"Every morning at {time:%H:%M} I tell what happened and what waits for you.",
@@ -193,7 +183,7 @@ async def change_weekly(request: Request, value: str) -> Reply:
         await _store(request, "weekly", None)
         return Reply(title="No weekly digest.", private=False)
     try:
-        when = parse_when(text if text.lower() not in ("", "on") else "monday 9am")
+        when = parse_when(text if text.lower() != "on" else "monday 9am")
     except WhenError as error:
         raise CommandError(f"{error}. Such as: settings weekly monday 9am") from None
     if when.weekday is None:
@@ -219,19 +209,23 @@ async def _store(request: Request, name: str, value: Stored | None) -> None:
     await change(request.account.id, work)
 
 
-def tell_peace(account: Account) -> list[str]:
-    """The lines of `settings` for what stands here."""
-    lines = [f"quiet: {tell_quiet(Quiet.of(account.quiet_hours))}"]
+def tell_peace(account: Account) -> dict[str, str]:
+    """What is set of what stands here, by the setting's name."""
     kept = stored(account)
-    if days := read_days(kept.get("workdays")):
-        lines.append(f"workdays: {tell_days(days)}")
-    lines += [f"remind: every mail, {one.order.said}" for one in defaults_of(account)]
     morning, weekly = kept.get("morning"), kept.get("weekly")
+    found = {
+        "quiet": tell_quiet(Quiet.of(account.quiet_hours)),
+        "workdays": tell_days(workdays(account)),
+        "remind": "; ".join(f"every mail, {one.order.said}" for one in defaults_of(account)) or "off",
+        "morning": "off",
+        "weekly": "off",
+    }
     if isinstance(morning, dict) and (time := read_time(morning.get("at"))):
-        lines.append(f"morning summary: {time:%H:%M}")
+        found["morning"] = f"a summary at {time:%H:%M}"
     if isinstance(weekly, dict) and (time := read_time(weekly.get("at"))):
-        lines.append(f"weekly digest: {DAYS[int(weekly.get('day', 0)) % 7].capitalize()} {time:%H:%M}")
-    return lines
+        day = DAYS[int(weekly.get("day", 0)) % 7].capitalize()
+        found["weekly"] = f"a digest on {day} at {time:%H:%M}"
+    return found
 
 
 CHANGES: dict[str, Callable[[Request, str], Awaitable[Reply]]] = {

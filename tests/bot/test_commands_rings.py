@@ -7,6 +7,7 @@ import pytest
 
 from bot.chat import Kind
 from bot.commands.arguments import next_morning, read_length
+from bot.commands.settings import _CHANGES
 from bot.conversation import Conversation
 from models import Account, Alert, Card, Destination, Link, Message, Person
 from models.columns import to_micros
@@ -49,7 +50,7 @@ def test_the_next_morning_is_tomorrows_from_eight_on():
 
 @pytest.mark.parametrize(
     ("text", "hours"),
-    [("1h", 1), ("90 minutes", 1.5), ("2 Days", 48), ("1w", 168), ("30 m", 0.5), ("999w", 366 * 24)],
+    [("1h", 1), ("90 minutes", 1.5), ("2 Days", 48), ("1w", 168), ("30 m", 0.5), ("999w", 999 * 168)],
 )
 def test_lengths_of_time_are_understood(text: str, hours: float):
     assert read_length(text) == dt.timedelta(hours=hours)
@@ -148,11 +149,11 @@ async def test_a_time_zone_is_found_by_name_or_city(alice: talk.Person, typed: s
     ("text", "remedy"),
     [
         ("settings opens sometimes", "all, important, first, none"),
-        ("settings opens", "settings opens important"),
         ("settings timezone Europe/Madird", "Europe/Madrid"),
-        ("settings timezone", "Europe/Madrid"),
         ("settings mode loud", "full, clicks, off"),
         ("settings off acme", "settings off acme.com"),
+        ("settings off", "such as: settings off acme.com"),
+        ("settings on", "such as: settings on acme.com"),
         ("settings here maybe", "settings here on"),
         ("settings clics", "settings clicks"),
         ("settings ana@acme.com rings", "settings ana@acme.com opens first"),
@@ -166,6 +167,50 @@ async def test_a_wrong_setting_says_what_to_type(alice: talk.Person, text: str, 
     reply = await alice.types(text)
     assert reply.kind is Kind.ERROR
     assert remedy in reply.title
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("opens", "opens: all – I ring for every open."),
+        ("clicks", "clicks: all."),
+        ("mode", "mode: full – I record opens and clicks."),
+        ("timezone", "timezone: UTC (not set), where it is 09:00."),
+        ("quiet", "quiet: off."),
+        ("workdays", "workdays: Monday to Friday."),
+        ("remind", "remind: off."),
+        ("morning", "morning: off."),
+        ("Weekly:", "weekly: off."),
+        ("here", "here: on – it rings in this chat for everything."),
+    ],
+)
+async def test_a_settings_name_alone_shows_it_and_changes_nothing(alice: talk.Person, name: str, shown: str):
+    before = await Account.all().values(), await Destination.all().values()
+    reply = await alice.types(f"settings {name}")
+    assert reply.title == shown
+    assert f"To change it: settings {shown.partition(':')[0]} " in reply.text
+    assert (await Account.all().values(), await Destination.all().values()) == before
+
+
+async def test_every_setting_of_which_a_name_alone_shows_the_value_tells_how_to_change_it(alice: talk.Person):
+    for name in _CHANGES:
+        assert f"settings {name} " in (await alice.types(f"settings {name}")).text or name == "devices"
+
+
+async def test_a_name_alone_shows_what_is_set_for_one_mail_or_person(alice: talk.Person):
+    mail = (await alice.types("track ana@acme.com Hi")).data["message"]
+    await alice.types(f"settings {mail} opens first")
+    for text in (f"settings {mail} opens", f"settings {mail} mode"):
+        assert (
+            "opens first, clicks as for all; it records opens and clicks." in (await alice.types(text)).title
+        )
+    assert "opens as for all" in (await alice.types("settings ana@acme.com clicks")).title
+
+
+async def test_a_mute_of_more_than_a_year_is_one_of_a_year_and_says_so(alice: talk.Person, clock: Clock):
+    assert "which is the longest, until" in (await alice.types("mute 400d")).title
+    assert (await Account.get()).muted_until == clock() + dt.timedelta(days=366)
+    assert "longest" not in (await alice.types("mute 365d")).title
 
 
 async def test_a_domain_is_left_alone_and_watched_again(alice: talk.Person):

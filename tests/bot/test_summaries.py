@@ -187,8 +187,8 @@ async def test_settings_order_and_end_summaries(alice: Person, clock: Clock):
     assert "Monday at 09:00" in (await alice.types("settings weekly monday 9am")).title
     assert (await kept())["weekly"] == {"at": "09:00", "day": 0, "since": to_micros(clock())}
     shown = (await alice.types("settings")).text
-    assert "morning summary: 08:30" in shown
-    assert "weekly digest: Monday 09:00" in shown
+    assert "morning: a summary at 08:30" in shown
+    assert "weekly: a digest on Monday at 09:00" in shown
     for wrong in ("settings morning 25", "settings weekly 9am", "settings weekly soon"):
         assert (await alice.types(wrong)).kind == "error"
     await alice.types("settings morning off")
