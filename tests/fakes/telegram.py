@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 TOKEN = "4242:AAfake_token-of-no_use"
 BOT = {"id": 4242, "is_bot": True, "first_name": "mailbell", "username": "mailbell_test_bot"}
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class FakeTelegram:

@@ -89,6 +89,16 @@ class Bell:
                 await asyncio.sleep(0.02)
         return found
 
+    async def until_drawn(self, shown: Callable[[], Any]) -> Any:
+        """Waits for what a card shows. Cards are edited in steps of the clock, so time passes meanwhile."""
+
+        def look() -> Any:
+            if not (found := shown()):
+                self.pass_time(seconds=0.25)
+            return found
+
+        return await self.until(look)
+
 
 Line = Callable[..., AbstractAsyncContextManager[Bell]]
 

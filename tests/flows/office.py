@@ -74,12 +74,11 @@ class Office:
         """The card once it shows `part`."""
 
         def shown() -> str | None:
-            self.bell.pass_time(seconds=1)  # a card is edited every few seconds at the most
             texts = [one.shown.text for one in self.chat.posted if one.reply.kind is Kind.CARD]
             return next((text for text in texts if part in text), None)
 
         try:
-            return str(await self.bell.until(shown))
+            return str(await self.bell.until_drawn(shown))
         except TimeoutError:
             raise AssertionError([one.shown.text for one in self.chat.posted]) from None
 

@@ -65,17 +65,15 @@ class World:
         return self.rings()[count - 1]
 
     async def card_says(self, words: str) -> Post:
-        """Waits for a card with these words; the clock moves on, as cards are edited in steps."""
+        """The card with these words, once there is one."""
 
         def found() -> Post | None:
             return next((post for post in self.cards() if words in post.text), None)
 
-        for _ in range(100):
-            if post := found():
-                return post
-            self.bell.pass_time(seconds=1)
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"no card says {words!r}: {[post.text for post in self.cards()]}")
+        try:
+            return await self.bell.until_drawn(found)
+        except TimeoutError:
+            raise AssertionError(f"no card says {words!r}: {[post.text for post in self.cards()]}") from None
 
 
 @asynccontextmanager

@@ -59,13 +59,16 @@ class World:
         return self.rings()[count - 1]
 
     async def card_says(self, words: str) -> Shown:
-        """Waits for a card with these words; the clock moves on, as cards are edited in steps."""
-        for _ in range(100):
-            if found := next((one for one in self.cards() if words in one.text), None):
-                return found
-            self.bell.pass_time(seconds=1)
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"no card says {words!r}: {[one.text for one in self.telegram.shown(ALICE)]}")
+        """The card with these words, once there is one."""
+
+        def found() -> Shown | None:
+            return next((one for one in self.cards() if words in one.text), None)
+
+        try:
+            return await self.bell.until_drawn(found)
+        except TimeoutError:
+            shown = [one.text for one in self.telegram.shown(ALICE)]
+            raise AssertionError(f"no card says {words!r}: {shown}") from None
 
     async def ring_in_sales(self, chat_id: int = SALES.id) -> None:
         """alice's mails ring in the group Sales as well."""
