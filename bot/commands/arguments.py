@@ -26,8 +26,8 @@ MODES = {
     "off": "no tracking",
 }
 
-# At most three digits: "22222h" may be a mail's code.
-_LENGTH = re.compile(r"(\d{1,3})\s*(minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)", re.IGNORECASE)
+# At most four digits: "22222h" may be a mail's code.
+_LENGTH = re.compile(r"(\d{1,4})\s*(minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)", re.IGNORECASE)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

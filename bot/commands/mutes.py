@@ -60,7 +60,7 @@ def _said(request: Request, until: dt.datetime | None) -> str:
         return FOR_GOOD
     now = request.services.now()
     zone = zone_of(request.account.timezone)
-    longest = ", which is the longest" if until - now == LONGEST else ""
+    longest = ", which is the longest" if until - now > LONGEST - dt.timedelta(hours=1) else ""
     said = f"for {duration(until - now)}{longest}, until {moment(until, now, zone)}"
     return said if request.account.timezone else f"{said} UTC"
 
