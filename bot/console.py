@@ -131,6 +131,7 @@ class ConsoleChat:
         try:
             if self._services.writer.queued:
                 return False
+            await self._services.writer.settle()
             if await self._services.writer.fetch("SELECT id FROM hit WHERE judged_at IS NULL LIMIT 1"):
                 return False
             return await pending(self._services, chats) == 0

@@ -6,7 +6,7 @@ Tortoise finds every table through this package: a new table needs its import he
 from models.alerts import Alert, Card
 from models.captured import Captured, OwnAddress, Reminder
 from models.chats import Dialogue, InboundEvent
-from models.hits import Agent, Hit, OwnDevice, Taught
+from models.hits import Agent, Hit, OwnDevice, Pack, Taught
 from models.insights import Habit, HourSum, MailSum, PersonSum, Stale
 from models.mail import Link, Message, Recipient
 from models.mailboxes import Audit, Mailbox, Outgoing
@@ -36,6 +36,7 @@ __all__ = [
     "Outgoing",
     "OwnAddress",
     "OwnDevice",
+    "Pack",
     "Person",
     "PersonSum",
     "Recipient",

@@ -29,6 +29,7 @@ from models.rows import (
     postgres_counts,
     tables_of,
 )
+from models.sqlite_packs import settle_all
 
 Progress = Callable[[str, int, int], None]
 
@@ -104,14 +105,15 @@ async def _save_postgres(url: DatabaseURL, part: Path, progress: Progress) -> No
 
 @contextlib.asynccontextmanager
 async def _readable(file: Path, target: DatabaseURL) -> AsyncIterator[Path]:
-    """The backup in the newest schema: the file itself, or for the time of the block a migrated copy."""
+    """The backup as of today: the file itself, or for the time of the block a copy that was brought to it."""
     with contextlib.closing(_open_archive(file)) as archive:
         mine = "SELECT 1 FROM sqlite_master WHERE name = 'tortoise_migrations'"
         if archive.execute(mine).fetchone() is None:
             raise BackupError(f"{file} is no backup of mailbell")
         if archive.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise BackupError(f"{file} is damaged")
-    if not await pending(DatabaseURL("sqlite", path=file)):
+    is_old = bool(await pending(DatabaseURL("sqlite", path=file)))
+    if not is_old and not _has_packs(file):
         yield file
         return
     beside = target.path.parent if target.path else None
@@ -121,8 +123,17 @@ async def _readable(file: Path, target: DatabaseURL) -> AsyncIterator[Path]:
         copy = Path(scratch) / "archive.db"
         with contextlib.closing(_open_archive(file)) as archive:
             archive.execute("VACUUM INTO ?", (str(copy),))
-        await migrate(DatabaseURL("sqlite", path=copy))
+        if is_old:
+            await migrate(DatabaseURL("sqlite", path=copy))
+        with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as archive:
+            settle_all(archive)
         yield copy
+
+
+def _has_packs(file: Path) -> bool:
+    """Whether it was made at a moment when hits came in a crowd: PostgreSQL would not make rows of these."""
+    with contextlib.closing(_open_archive(file)) as archive:
+        return bool(archive.execute("SELECT count(*) FROM pack").fetchone()[0])
 
 
 def _open_archive(file: Path) -> sqlite3.Connection:

@@ -66,6 +66,20 @@ class Hit(Model):
         indexes = (("message_id", "at"),)
 
 
+class Pack(Model):
+    """Hits that came in a crowd, until they are rows of their own: see models/sqlite_packs.py.
+
+    On PostgreSQL there are none.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    hits = fields.TextField()  # JSON, a list for each
+    count = fields.IntField()
+
+    class Meta:
+        table = "pack"
+
+
 class OwnDevice(Model):
     """A device known to be the sender's own, learned from the copy page or "that was me"."""
 

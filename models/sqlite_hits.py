@@ -1,15 +1,17 @@
-"""How hits are put into SQLite: many rows in one statement, unknown tokens falling out in the insert itself.
+"""How hits become rows of SQLite: what their tokens stand for, and many rows in one statement.
 
-Used by the writer's thread only, inside its transaction.
+Used by the writer's thread only (models/sqlite_writer.py), inside its transaction.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from models.sqlite_file import is_row_fault
 from models.writer import RawHit, agent_id
@@ -17,44 +19,98 @@ from models.writer import RawHit, agent_id
 log = logging.getLogger(__name__)
 
 CHUNK = 64  # hits of one statement
-WIDTH = len(RawHit._fields)
 KNOWN_AGENTS = 10_000  # user agents that need no insert…
 KNOWN_SECONDS = 600.0  # …for so long: clean-up may delete one that nothing refers to any more
+KNOWN_LINKS = 50_000
 
-# What is missing is bound as an empty text or zero: Python's module takes three times as long over a None.
-_HEAD = (
-    "INSERT OR IGNORE INTO hit (uid, at, kind, link_id, message_id, recipient_id,"
-    " method, purpose, agent_id, network, network_label, device, headers)"
-    " SELECT v.column1, v.column2, l.kind, l.id, l.message_id, l.recipient_id,"
-    " v.column4, nullif(v.column5, ''), nullif(v.column6, 0), nullif(v.column7, ''), nullif(v.column8, ''),"
-    " nullif(v.column9, ''), nullif(v.column10, '') FROM (VALUES "
+# uid, at, kind, link_id, message_id, recipient_id, method, purpose, agent_id, network, network_label, device,
+# headers. What is missing is an empty text or zero: Python's module takes three times as long over a None.
+Row = Sequence[Any]
+_COLUMNS = (
+    "uid, at, kind, link_id, message_id, recipient_id, method, purpose, agent_id, network, network_label, "
+    "device, headers"
 )
-# CROSS JOIN keeps the order of arrival. Unknown tokens find no link and fall out.
-_TAIL = ") v CROSS JOIN link l WHERE l.token = v.column3 AND l.recording AND v.column11 IN ('', l.kind)"
+_MARKS = (
+    "(?,?,?,?,?,nullif(?,0),?,nullif(?,''),nullif(?,0),nullif(?,''),nullif(?,''),nullif(?,''),nullif(?,''))"
+)
 _INSERT_AGENT = "INSERT OR IGNORE INTO agent (id, text) VALUES (?, ?)"
+_LINKS = (
+    "SELECT token, id, kind, message_id, ifnull(recipient_id, 0) FROM link "
+    "WHERE token IN (SELECT value FROM json_each(?)) AND recording"
+)
+
+Link = tuple[int, str, int, int]  # id, kind, message_id, recipient_id or 0
 
 
-class HitInsert:
-    """Inserts hits over one connection; remembers which user agents are stored for sure."""
+class Links:
+    """What tokens stand for, remembered until another connection than this one's changes the database."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._known: dict[str, Link | None] = {}
+        self._version = -1
+
+    def of(self, tokens: Iterable[str]) -> dict[str, Link | None]:
+        """For each token its link; None where nothing is to be recorded. Inside a transaction only."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        known = self._known
+        if version != self._version or len(known) > KNOWN_LINKS:
+            known.clear()
+            self._version = version
+        missing = {token for token in tokens if token not in known}
+        if missing:
+            known.update(dict.fromkeys(missing))
+            found = self._connection.execute(_LINKS, (json.dumps(list(missing)),))
+            known.update((token, tuple(link)) for token, *link in found)
+        return known
+
+
+class HitRows:
+    """Makes rows of hits and inserts them; remembers which user agents are stored for sure."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
         self._fresh: dict[str, int] = {}  # inserted, not yet committed
         self._known_since = 0.0
 
-    def insert(self, connection: sqlite3.Connection, hits: Sequence[RawHit]) -> None:
+    def make(self, connection: sqlite3.Connection, links: Links, hits: Sequence[RawHit]) -> list[Row]:
+        """The rows to store, in order: unknown tokens and links that do not record fall out.
+
+        User agents are stored now.
+        """
+        found = links.of([hit[2] for hit in hits])
+        texts: dict[str, int] = {}
+        known = self._known
+        rows: list[Row] = []
+        for uid, at, token, method, purpose, agent, network, label, device, headers, kind in hits:
+            link = found[token]
+            if link is None or (kind is not None and kind != link[1]):
+                continue
+            number = 0
+            if agent is not None:
+                number = known.get(agent) or texts.setdefault(agent, agent_id(agent))
+            row = (
+                uid, at, link[1], link[0], link[2], link[3], method, purpose or "", number,
+                network or "", label or "", device or "", headers or "",
+            )  # fmt: skip
+            rows.append(row)
+        for text, number in texts.items():
+            self._store_agent(connection, text, number)
+        return rows
+
+    def insert(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         """Raises what the database raises; a row that can never be stored is logged and dropped."""
         try:
-            self._insert(connection, hits)
+            self._insert(connection, rows)
         except Exception as error:
             if not is_row_fault(error) or not connection.in_transaction:
                 raise
         else:
             return
         # One row is to blame: the others must not suffer. Those already in are ignored this time.
-        for hit in hits:
+        for row in rows:
             try:
-                self._insert(connection, [hit])
+                self._insert(connection, [row])
             except Exception as error:
                 if not is_row_fault(error) or not connection.in_transaction:
                     raise
@@ -74,27 +130,24 @@ class HitInsert:
         """What was inserted is gone again."""
         self._fresh.clear()
 
-    def _insert(self, connection: sqlite3.Connection, hits: Sequence[RawHit]) -> None:
-        texts: dict[str, int] = {}
-        values: list[str | int] = []
-        known = self._known
-        for uid, at, token, method, purpose, agent, network, label, device, headers, kind in hits:
-            number = 0
-            if agent is not None:
-                number = known.get(agent) or texts.setdefault(agent, agent_id(agent))
-            values += (
-                uid, at, token, method, purpose or "", number,
-                network or "", label or "", device or "", headers or "", kind or "",
-            )  # fmt: skip
-        if texts:
-            connection.executemany(_INSERT_AGENT, [(number, text) for text, number in texts.items()])
-            self._fresh |= texts
-        for begin in range(0, len(values), CHUNK * WIDTH):
-            part = values[begin : begin + CHUNK * WIDTH]
-            connection.execute(_insert_of(len(part) // WIDTH), part)
+    def _store_agent(self, connection: sqlite3.Connection, text: str, number: int) -> None:
+        try:
+            connection.execute(_INSERT_AGENT, (number, text))
+        except Exception as error:
+            if not is_row_fault(error) or not connection.in_transaction:
+                raise
+            log.error("a user agent cannot be stored: %s", type(error).__name__)
+        else:
+            self._fresh[text] = number
+
+    @staticmethod
+    def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        for begin in range(0, len(rows), CHUNK):
+            part = rows[begin : begin + CHUNK]
+            connection.execute(_insert_of(len(part)), [value for row in part for value in row])
 
 
 @lru_cache(maxsize=CHUNK)
 def _insert_of(rows: int) -> str:
     """One statement for many rows: the interpreter lock changes hands once for all, not for each of them."""
-    return _HEAD + ",".join([f"({','.join('?' * WIDTH)})"] * rows) + _TAIL
+    return f"INSERT OR IGNORE INTO hit ({_COLUMNS}) VALUES " + ",".join([_MARKS] * rows)  # noqa: S608

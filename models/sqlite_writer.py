@@ -20,40 +20,25 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from models.sqlite_bulk import execute
 from models.sqlite_file import Checkpoints, connect, is_busy, is_down
-from models.sqlite_hits import HitInsert
+from models.sqlite_packs import NEWEST
+from models.sqlite_store import Job, Outcome, SqliteStore
 from models.writer import Done, RawHit, Statement, WriterDownError
 
 log = logging.getLogger(__name__)
 
 LIMIT = 20_000  # hits that may wait; more than this is refused at once and goes to the journal
 PAUSE = 0.001  # seconds from one commit's beginning to the next one's, while hits keep coming
-BUSY_MILLISECONDS = 1000
-SLICE = 0.004  # seconds that other work may go on while hits wait
+LULL = 0.01  # seconds without a hit in which rows are made of packs…
+RETRY = 1.0  # …and to the next try, when that failed
 FETCH_SECONDS = 10.0
 
-
-class _Job:
-    """Work other than hits: statements of one transaction, and whom to tell."""
-
-    __slots__ = ("future", "hits", "statements")
-
-    def __init__(
-        self,
-        future: asyncio.Future[list[int]],
-        statements: Sequence[Statement] = (),
-        hits: Sequence[RawHit] = (),
-    ) -> None:
-        self.future = future
-        self.statements = statements
-        self.hits = hits
+T = TypeVar("T")
 
 
 _Batch = tuple[list[RawHit], list[Done]]
-_Outcome = tuple[_Job, list[int] | Exception | None]
 
 
 class SqliteWriter:
@@ -69,16 +54,15 @@ class SqliteWriter:
         self._until = 0.0
         self._queued = 0
         self._batches: deque[_Batch] = deque()  # handed to the thread
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[Job] = deque()
+        self._settlers: list[asyncio.Future[int | None]] = []
         self._bell = threading.Lock()  # free: rung
         self._bell.acquire()
         self._stopping = False
-        self._for_hits: sqlite3.Connection | None = None
-        self._for_jobs: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
-        self._inserts = HitInsert()
         self._thread: threading.Thread | None = None
         self._checkpoints = Checkpoints(self._path)
+        self._store = SqliteStore(self._path, self._checkpoints)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -135,10 +119,21 @@ class SqliteWriter:
 
     async def record_many(self, hits: Sequence[RawHit]) -> None:
         if hits:
-            await self._submit(_Job(asyncio.get_running_loop().create_future(), hits=hits))
+            await self._submit(Job(asyncio.get_running_loop().create_future(), hits=hits))
+
+    async def settle(self) -> None:
+        ((newest,),) = await self.fetch(NEWEST)
+        done: int | None = 0
+        while newest is not None and done is not None and done < newest:
+            if self._thread is None or self._stopping:
+                raise WriterDownError("the writer is closed")
+            future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+            self._settlers.append(future)
+            self._ring()
+            done = await asyncio.shield(future)
 
     async def apply(self, statements: Sequence[Statement]) -> list[int]:
-        return await self._submit(_Job(asyncio.get_running_loop().create_future(), statements))
+        return await self._submit(Job(asyncio.get_running_loop().create_future(), statements))
 
     async def fetch(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         loop = asyncio.get_running_loop()
@@ -151,7 +146,7 @@ class SqliteWriter:
         except RuntimeError as error:  # the executor is shut down
             raise WriterDownError("the writer is closed") from error
 
-    async def _submit(self, job: _Job) -> list[int]:
+    async def _submit(self, job: Job) -> list[int]:
         if self._thread is None or self._stopping:
             raise WriterDownError("the writer is closed")
         self._jobs.append(job)
@@ -166,123 +161,63 @@ class SqliteWriter:
 
     def _run(self) -> None:
         last = 0.0
+        failed = not self._settle_all()
         while True:
-            self._bell.acquire()
+            patience = -1.0
+            if self._store.has_packs:
+                patience = RETRY if failed else LULL
+            if not self._bell.acquire(timeout=patience):
+                failed = not self._settle_all()
+                continue
             rest = last + self._pause - time.monotonic()
             if rest > 0 and not self._stopping:
                 time.sleep(rest)
             last = time.monotonic()
             self._cycle()
-            if self._stopping and not self._batches and not self._jobs:
+            if self._stopping and not (self._batches or self._jobs or self._settlers):
                 break
+        self._settle_all()
         self._close()
 
     def _cycle(self) -> None:
         """Commits everything that is queued now: hits first, then other work for as long as its slice is."""
-        while self._batches or self._jobs:
+        while self._batches or self._jobs or self._settlers:
             if self._batches:
                 hits, answers = self._batches.popleft()
                 while self._batches:
                     more, others = self._batches.popleft()
                     hits += more
                     answers += others
-                failure = self._attempt(self._commit_hits, hits)
+                _, failure = self._attempt(self._store.write_hits, hits)
                 self._tell(self._finish_hits, answers, failure)
+            if self._settlers:
+                futures, self._settlers = self._settlers, []
+                last, failure = self._attempt(self._store.settle)
+                self._tell(self._finish_settling, futures, last, failure)
             if self._jobs:
-                outcomes: list[_Outcome] = []
-                failure = self._attempt(self._commit_jobs, outcomes)
+                outcomes: list[Outcome] = []
+                _, failure = self._attempt(self._store.work, self._jobs, outcomes)
                 if failure is not None:
                     outcomes = [(job, failure) for job, _ in outcomes]
                 self._tell(self._finish_jobs, outcomes)
             elif self._pause:
                 break  # hits that came meanwhile gather for a moment
 
-    def _attempt(self, work: Callable[[Any], None], argument: Any) -> WriterDownError | None:
+    def _settle_all(self) -> bool:
+        """Makes rows of packs until none is left or something else is to be done; False when it failed."""
+        while self._store.has_packs and not (self._batches or self._jobs):
+            if self._attempt(self._store.settle)[1] is not None:
+                return False
+        return True
+
+    def _attempt(self, work: Callable[..., T], *arguments: Any) -> tuple[T | None, WriterDownError | None]:
         try:
-            work(argument)
+            return work(*arguments), None
         except Exception as error:
-            return self._recover(error)
-        return None
-
-    def _commit_hits(self, hits: list[RawHit]) -> None:
-        connection = self._for_hits or self._open()
-        connection.execute("BEGIN IMMEDIATE")
-        self._inserts.insert(connection, hits)
-        connection.execute("COMMIT")
-        self._inserts.committed()
-        self._checkpoints.committed(len(hits))
-
-    def _commit_jobs(self, outcomes: list[_Outcome]) -> None:
-        """One transaction for as many jobs as the slice allows, each added to `outcomes`."""
-        until = time.monotonic() + SLICE
-        outcomes.append((self._jobs.popleft(), None))
-        if self._for_jobs is None:
-            self._open()
-        connection = self._for_jobs
-        assert connection is not None
-        connection.execute("BEGIN IMMEDIATE")
-        rows = 0
-        while True:
-            job, _ = outcomes[-1]
-            outcomes[-1] = (job, self._work(connection, job))
-            rows += len(job.hits) + sum(len(statement.rows) for statement in job.statements)
-            if not self._jobs or time.monotonic() > until:
-                break
-            outcomes.append((self._jobs.popleft(), None))
-        connection.execute("COMMIT")
-        self._inserts.committed()
-        self._checkpoints.committed(rows)
-
-    def _work(self, connection: sqlite3.Connection, job: _Job) -> list[int] | Exception:
-        """A job in its own savepoint: its fault undoes nothing but itself."""
-        connection.execute("SAVEPOINT job")
-        try:
-            if job.hits:
-                self._inserts.insert(connection, job.hits)
-            changed = [execute(connection, one) for one in job.statements]
-        except Exception as error:
-            if is_down(error) or not connection.in_transaction:
-                raise
-            connection.execute("ROLLBACK TO job")
-            connection.execute("RELEASE job")
-            return error
-        connection.execute("RELEASE job")
-        return changed
-
-    def _recover(self, error: Exception) -> WriterDownError:
-        """Undoes the transaction; after anything but a busy lock the connections are made anew."""
-        sound = is_busy(error)
-        self._inserts.rolled_back()
-        try:
-            for connection in (self._for_hits, self._for_jobs):
-                if connection is not None and connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            sound = False
-        if not sound:
-            self._close_writing()
-        return WriterDownError(f"{type(error).__name__}: {error}")
-
-    def _open(self) -> sqlite3.Connection:
-        """Opens both writing connections. Hits take their foreign keys from the link that they join: checking
-        them again costs a third of the insert. Other work is checked.
-        """
-        self._for_jobs = connect(self._path)
-        self._for_jobs.execute("PRAGMA foreign_keys=ON")
-        self._for_hits = connect(self._path)
-        for connection in (self._for_hits, self._for_jobs):
-            connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-        return self._for_hits
-
-    def _close_writing(self) -> None:
-        for connection in (self._for_hits, self._for_jobs):
-            with suppress(sqlite3.Error):
-                if connection is not None:
-                    connection.close()
-        self._for_hits = self._for_jobs = None
+            return None, self._store.recover(error)
 
     def _close(self) -> None:
-        self._close_writing()
+        self._store.close()
         with suppress(sqlite3.Error, RuntimeError):
             self._readers.submit(self._close_reading).result(timeout=1)
 
@@ -317,7 +252,18 @@ class SqliteWriter:
             done(failure)
 
     @staticmethod
-    def _finish_jobs(outcomes: list[_Outcome]) -> None:
+    def _finish_settling(
+        futures: Sequence[asyncio.Future[int | None]], last: int | None, failure: Exception | None
+    ) -> None:
+        for future in futures:
+            if not future.done():
+                if failure is None:
+                    future.set_result(last)
+                else:
+                    future.set_exception(failure)
+
+    @staticmethod
+    def _finish_jobs(outcomes: list[Outcome]) -> None:
         for job, outcome in outcomes:
             if job.future.done():
                 continue

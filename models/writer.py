@@ -77,6 +77,13 @@ class Writer(Protocol):
         """The journal's replay: all of them in one transaction, in order. Raises WriterDownError."""
         ...
 
+    async def settle(self) -> None:
+        """Makes rows of `hit` of what is recorded and is none yet, some hundreds of them at a time.
+
+        Who reads rows that no judge has seen calls it first. Raises WriterDownError.
+        """
+        ...
+
     async def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Runs all statements in one transaction; rows changed by each. Raises WriterDownError.
 

@@ -67,6 +67,7 @@ async def export_rows(
     """
     # Read first: what is replayed from now on is found in the database, at the end of it.
     waiting = {hit.uid: hit for hit in _journal(services)}
+    await services.writer.settle()
     last = 0
     while True:
         batch = await _stored(services, last, account, since)

@@ -87,6 +87,7 @@ async def test_hits_are_stored_in_order_of_arrival_whatever_the_batches(
     while len(told) < 523:
         await asyncio.sleep(0)
     assert set(told) == {None}
+    await writer.settle()
     uids = await Hit.all().order_by("id").values_list("uid", flat=True)
     assert uids == [f"{number:032x}" for number in range(523)]
     assert writer.queued == 0

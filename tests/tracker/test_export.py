@@ -1,3 +1,4 @@
+import asyncio
 import csv
 import datetime as dt
 import io
@@ -12,6 +13,7 @@ from models.database import DatabaseURL
 from models.writer import RawHit
 from tests import builders
 from tests.tracker.page_services import writing_services
+from tests.tracker.running import recorded
 from tracker import export
 from tracker.export import COLUMNS, ExportError, export_rows, parse_since, write_export
 from tracker.services import Services
@@ -84,6 +86,16 @@ async def test_it_goes_through_all_batches_in_order_and_keeps_to_account_and_tim
     assert [row["id"] for row in await rows(running)] == [one.uid for one in made]
     assert [row["id"] for row in await rows(running, alice)] == [one.uid for one in made[::2]]
     assert [row["id"] for row in await rows(running, bob, made[10].at)] == [one.uid for one in made[11::2]]
+
+
+async def test_a_crowd_of_this_moment_is_in_it(running, clock, monkeypatch):
+    """Hits that are stored, and are no rows yet."""
+    monkeypatch.setattr("models.sqlite_writer.LULL", 60)
+    mail = await builders.mail(await builders.account("alice", clock()), clock())
+    pixel = await Link.get(message=mail, kind="open")
+    hits = [raw(pixel.token, clock()) for _ in range(40)]
+    assert set(await asyncio.gather(*(recorded(running.writer, one) for one in hits))) == {None}
+    assert [row["id"] for row in await rows(running)] == [one.uid for one in hits]
 
 
 async def test_what_still_waits_in_the_journal_comes_last_and_once(running, clock, monkeypatch):

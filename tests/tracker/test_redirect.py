@@ -259,4 +259,5 @@ async def test_a_crowd_asks_the_database_once(tracker: Tracker, clock: Clock, wr
     answers = await asyncio.gather(*(raw(tracker, f"/c/{link.token}") for _ in range(50)))
     assert {status for status, _, _ in answers} == {302}
     assert writer.reads == 1
+    await writer.settle()
     assert await Hit.all().count() == 50

@@ -54,6 +54,7 @@ async def copy_page_shown(services: Services, message: Message) -> None:
     """
     if services.settings.arm_after_seconds == 0:
         return
+    await services.writer.settle()
     if await Hit.filter(message_id=message.id, judged_at=None).exists():
         return
     arms_at = services.now() + dt.timedelta(seconds=services.settings.arm_after_seconds)

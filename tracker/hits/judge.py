@@ -108,6 +108,7 @@ class Judge:
         return await self._judge_singly(await self._read(limit))
 
     async def _read(self, limit: int) -> Docket:
+        await self._services.writer.settle()
         mine, arguments = self._shares.condition()
         aside = self._aside()
         if aside:

@@ -75,6 +75,7 @@ async def forget_person(services: Services, account: Account, address: str) -> F
     await _refuse_while_sending(services, account, forms)
     parts = await Recipient.filter(address__in=forms, message__account_id=account.id).order_by("id")
     await Link.filter(recipient_id__in=[part.id for part in parts]).update(recording=False)
+    await services.writer.settle()  # what came of her a moment ago falls out
     mails = hits = links = 0
     for part in parts:
         message = await Message.get_or_none(id=part.message_id)

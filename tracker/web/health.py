@@ -38,6 +38,7 @@ _WRITE = Statement(
 # What proxies add to a request: then its loopback connection is theirs.
 _BY_PROXIES = ("x-forwarded-", "forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip")
 _UNJUDGED = f"SELECT count(*) FROM (SELECT 1 FROM hit WHERE judged_at IS NULL LIMIT {UNJUDGED_LIMIT}) AS u"  # noqa: S608, a constant
+_PACKED = "SELECT COALESCE(SUM(count), 0) FROM pack"  # they come before they are rows
 _OLDEST = (
     "SELECT min(a.due_at) FROM alert a JOIN destination d ON d.id = a.destination_id"
     " WHERE a.state = 'waiting' AND d.off_at IS NULL"
@@ -93,7 +94,8 @@ class Health:
         try:
             # A write: a locked database and a full disk still let themselves be read.
             await writer.apply([_WRITE])
-            self._unjudged = int((await writer.fetch(_UNJUDGED))[0][0])
+            packed = int((await writer.fetch(_PACKED))[0][0])
+            self._unjudged = packed + int((await writer.fetch(_UNJUDGED))[0][0])
             self._oldest_due = (await writer.fetch(_OLDEST))[0][0]
             self._database = "ok"
         except WriterDownError:
