@@ -241,6 +241,7 @@ async def write_as_fast_as_can_be(bench: Bench, hits: int, *, recent: bool) -> l
         for _ in range(2000):
             await free.acquire()
         recorded = time.monotonic() - began
+        await services.writer.settle()
         while await _any(services, "SELECT 1 FROM hit WHERE judged_at IS NULL LIMIT 1"):
             await asyncio.sleep(0.1)
         judged = time.monotonic() - began

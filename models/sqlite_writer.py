@@ -30,7 +30,7 @@ from models.writer import Done, RawHit, Statement, WriterDownError
 log = logging.getLogger(__name__)
 
 LIMIT = 20_000  # hits that may wait; more than this is refused at once and goes to the journal
-PAUSE = 0.001  # seconds from one commit's beginning to the next one's, while hits keep coming
+PAUSE = 0.0005  # seconds from one commit's beginning to the next one's, while hits keep coming
 LULL = 0.01  # seconds without a hit in which rows are made of packs…
 RETRY = 1.0  # …and to the next try, when that failed
 FETCH_SECONDS = 10.0
