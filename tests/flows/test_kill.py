@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from models import Agent, Hit, Link
+from models import Agent, Hit, Link, Pack
 from models.database import DatabaseURL, open_database, parse_database_url
 from tests import builders
 from tests.conftest import Clock
@@ -111,6 +112,8 @@ async def rounds(url: str, database: DatabaseURL, folder: Path, clock: Clock, co
 async def all_there(crowd: Crowd, folder: Path) -> None:
     agents = dict(await Agent.all().values_list("id", "text"))
     found = {agents[number] for number in await Hit.all().values_list("agent_id", flat=True)}
+    for pack in await Pack.all():  # a crowd that is no rows yet
+        found |= {agents[agent_id] for *_, agent_id, _, _, _, _ in json.loads(pack.hits)}
     found |= {hit.agent for hit in read_journal(folder / "journal")}
     assert not set(crowd.answered) - found
 
