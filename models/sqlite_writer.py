@@ -2,8 +2,9 @@
 
 The event loop gathers hits until it has read all that was there, and hands them over together; what comes
 while a commit runs goes into the next one. A lone hit is committed at once, and under load there is at most
-one commit a millisecond (measured: committing whenever the thread is free makes every hit a commit of its own
-and halves the rate). `synchronous=FULL`: what was reported done is on the disk.
+one commit each half millisecond (measured: committing whenever the thread is free makes every hit a commit of
+its own and halves the rate). A crowd of hits is stored as one row, of which rows are made when there is time:
+models/sqlite_packs.py. `synchronous=FULL`: what was reported done is on the disk.
 
 Reads have a connection of their own, which WAL never blocks. Checkpoints: models/sqlite_file.py.
 """

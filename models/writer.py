@@ -68,7 +68,7 @@ class Writer(Protocol):
     def record(self, hit: RawHit, done: Done) -> None:
         """Queues a hit. In the event loop, `done(None)` follows its commit, `done(error)` a failed one.
 
-        Unknown tokens, and links that no longer record, fall out in the insert itself, silently; a uid that
+        Unknown tokens, and links that no longer record, fall out in its transaction, silently; a uid that
         is stored already is stored once. Never blocks, never raises.
         """
         ...
