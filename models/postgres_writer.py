@@ -1,9 +1,8 @@
 """The writer for PostgreSQL: hits in one statement for each commit, over connections of its own.
 
-One connection writes hits; a few run transactions (judge, sums, outbox), and a few read: a slow query never
-holds up a hit, and sums that are being made never hold up the judge. What queues up while a commit runs goes
-into the next one. Each call to the server has a time limit; a connection that missed it is dropped and made
-anew, because nobody can know what it still does.
+One connection writes hits, one runs transactions (judge, outbox), one reads: a slow query never holds up a
+hit. What queues up while a commit runs goes into the next one. Each call to the server has a time limit; a
+connection that missed it is dropped and made anew, because nobody can know what it still does.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ T = TypeVar("T")
 
 LIMIT = 20_000  # hits that may wait; more than this is refused at once and goes to the journal
 BATCH = 2_000  # hits of one statement
-LINES = 3  # connections for transactions, and as many to read: the judges and whoever else works
 PAUSE = 0.001  # seconds from one commit's beginning to the next one's, while hits keep coming
 CONNECT_SECONDS = 3.0
 HIT_SECONDS = 2.0
@@ -116,26 +114,6 @@ class _Line:
                 await connection.close(timeout=2)
 
 
-class _Lines:
-    """Several connections; each call gets the one that the fewest wait for, mostly the first."""
-
-    def __init__(self, credentials: Mapping[str, Any]) -> None:
-        self._waiting = {_Line(credentials): 0 for _ in range(LINES)}
-
-    async def run(self, work: Callable[[Any], Awaitable[T]], seconds: float) -> T:
-        """As _Line.run."""
-        line = min(self._waiting, key=self._waiting.__getitem__)
-        self._waiting[line] += 1
-        try:
-            return await line.run(work, seconds)
-        finally:
-            self._waiting[line] -= 1
-
-    async def close(self) -> None:
-        for line in self._waiting:
-            await line.close()
-
-
 class PostgresWriter:
     """See models/writer.py for what each call promises. `credentials` are asyncpg.connect's arguments."""
 
@@ -146,8 +124,8 @@ class PostgresWriter:
         self._limit = limit
         self._pause = pause
         self._hit_line = _Line(credentials)
-        self._work_lines = _Lines(credentials)
-        self._read_lines = _Lines(credentials)
+        self._work_line = _Line(credentials)
+        self._read_line = _Line(credentials)
         self._queue: deque[tuple[RawHit, Done]] = deque()
         self._writing = 0
         self._more = asyncio.Event()
@@ -166,7 +144,7 @@ class PostgresWriter:
         if self._task is not None:
             await self._task
             self._task = None
-        for line in (self._hit_line, self._work_lines, self._read_lines):
+        for line in (self._hit_line, self._work_line, self._read_line):
             await line.close()
 
     @property
@@ -193,16 +171,14 @@ class PostgresWriter:
             async with connection.transaction():
                 return [await execute(connection, statement) for statement in statements]
 
-        return await self._shielded(self._work_lines, work)
+        return await self._shielded(self._work_line, work)
 
     async def fetch(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         query = translate(sql)
-        rows = await self._read_lines.run(
-            lambda connection: connection.fetch(query, *arguments), CALL_SECONDS
-        )
+        rows = await self._read_line.run(lambda connection: connection.fetch(query, *arguments), CALL_SECONDS)
         return [tuple(row) for row in rows]
 
-    async def _shielded(self, line: _Line | _Lines, work: Callable[[Any], Awaitable[T]]) -> T:
+    async def _shielded(self, line: _Line, work: Callable[[Any], Awaitable[T]]) -> T:
         """In a task of its own: a caller that is cancelled half-way must not break a transaction off."""
         if self._stopping:
             raise WriterDownError("the writer is closed")
