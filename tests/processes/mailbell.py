@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import itertools
 import json
 import os
 import random
@@ -13,7 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +26,22 @@ from models.migrate import migrate
 ROOT = Path(__file__).parent.parent.parent
 
 
+def _ports() -> Iterator[int]:
+    """Ports of this process alone, each once: what was given but is not listened at yet is nobody else's."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    first = 20_000 + int(worker) % 6 * 2000
+    ports = list(range(first, first + 2000))
+    random.SystemRandom().shuffle(ports)
+    return itertools.cycle(ports)
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
     """A port that nothing listens at, and that the system gives to no outgoing connection meanwhile."""
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = next(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
