@@ -1,6 +1,6 @@
 """How hits become rows of SQLite: what their tokens stand for, and many rows in one statement.
 
-Used by the writer's thread only (models/sqlite_writer.py), inside its transaction.
+Used by the writer's thread only (models/sqlite_writer.py), inside its transactions (models/sqlite_store.py).
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class Links:
         self._version = -1
 
     def of(self, tokens: Iterable[str]) -> dict[str, Link | None]:
-        """For each token its link; None where nothing is to be recorded. Inside a transaction only."""
+        """For each token its link; None where nothing is to be recorded.
+
+        Whoever needs that to hold until a commit asks inside its transaction.
+        """
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         known = self._known
         if version != self._version or len(known) > KNOWN_LINKS:
@@ -76,7 +79,7 @@ class HitRows:
     def make(self, connection: sqlite3.Connection, links: Links, hits: Sequence[RawHit]) -> list[Row]:
         """The rows to store, in order: unknown tokens and links that do not record fall out.
 
-        User agents are stored now.
+        User agents that are new are stored now, in a transaction that the caller commits.
         """
         found = links.of([hit[2] for hit in hits])
         texts: dict[str, int] = {}
@@ -94,6 +97,8 @@ class HitRows:
                 network or "", label or "", device or "", headers or "",
             )  # fmt: skip
             rows.append(row)
+        if texts and not connection.in_transaction:
+            connection.execute("BEGIN IMMEDIATE")  # one commit for all of them
         for text, number in texts.items():
             self._store_agent(connection, text, number)
         return rows

@@ -55,18 +55,21 @@ class SqliteStore:
         self._rows = HitRows()
 
     def write_hits(self, hits: Sequence[RawHit]) -> None:
-        """One transaction. A crowd goes into a pack, and so does what comes while there are packs."""
+        """One commit. A crowd goes into a pack, and so does what comes while there are packs."""
         connection = self._hits or self._open()
         assert self._links is not None
+        if self.has_packs or len(hits) >= sqlite_packs.CROWD:
+            # Mostly one statement, which is a transaction by itself: the interpreter lock changes hands once
+            # for all of it. Whether its links still record is asked again when rows are made of it.
+            rows = self._rows.make(connection, self._links, hits)
+            sqlite_packs.put(connection, rows)
+            self._commit(connection, 4)
+            self.has_packs = self.has_packs or bool(rows)
+            return
         connection.execute("BEGIN IMMEDIATE")
         rows = self._rows.make(connection, self._links, hits)
-        is_pack = len(rows) >= sqlite_packs.CROWD or self.has_packs
-        if is_pack:
-            sqlite_packs.put(connection, rows)
-        else:
-            self._rows.insert(connection, rows)
-        self._commit(connection, 4 if is_pack else len(rows))
-        self.has_packs = is_pack
+        self._rows.insert(connection, rows)
+        self._commit(connection, len(rows))
 
     def settle(self) -> int | None:
         """One transaction that makes rows of some packs; the id of the last one, None when none was left."""
@@ -130,7 +133,8 @@ class SqliteStore:
         return self._hits
 
     def _commit(self, connection: sqlite3.Connection, rows: int) -> None:
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
         self._rows.committed()
         self._checkpoints.committed(rows)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,19 @@ async def writer(path: Path) -> AsyncIterator[SqliteWriter]:
 
 def crowd(link: Link, first: int = 0, count: int = CROWD) -> list[RawHit]:
     return [raw_hit(link.token, first + number) for number in range(count)]
+
+
+@contextmanager
+def commits(path: Path) -> Iterator[Callable[[], int]]:
+    """How many transactions the database's log holds more than at the beginning: each ends in a frame."""
+
+    def count() -> int:
+        log = Path(f"{path}-wal").read_bytes()
+        size = 24 + int.from_bytes(log[8:12], "big")  # a frame; its bytes 4 to 7 say whether it is the last
+        return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), size))
+
+    before = count()
+    yield lambda: count() - before
 
 
 async def stored() -> list[int]:
@@ -164,6 +177,25 @@ async def test_a_crowd_with_made_up_tokens_leaves_no_trace(store: SqliteStore, p
     assert not await Pack.exists()
     store.write_hits([raw_hit(pixel.token, number, kind="click") for number in range(CROWD)])
     assert not await Pack.exists()
+
+
+async def test_a_crowd_of_programs_that_nobody_knew_is_one_commit(
+    store: SqliteStore, path: Path, pixel: Link
+) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        seen = "SELECT (SELECT count(*) FROM agent), (SELECT count(*) FROM pack)"
+        strangers = [raw_hit(pixel.token, number, agent=f"Program/{number}") for number in range(CROWD)]
+        broken = raw_hit(pixel.token, CROWD, agent="Program/\ud800")
+        with commits(path) as count:
+            store.write_hits([*strangers, broken])
+        assert count() == 1
+        assert other.execute(seen).fetchone() == (CROWD, 1)
+        with commits(path) as count:
+            store.write_hits(crowd(pixel, 100))
+            store.write_hits([raw_hit(pixel.token, 200, agent="Program/3")])
+        assert count() == 2
+    store.settle()
+    assert await stored() == [*range(CROWD + 1), *range(100, 100 + CROWD), 200]
 
 
 async def test_what_others_change_is_seen_by_the_next_commit(store: SqliteStore, pixel: Link) -> None:
